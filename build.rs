@@ -1,0 +1,20 @@
+//! Tells the linker where libtorch lies, so that neither binary needs `LD_LIBRARY_PATH`.
+
+use std::{env, path::Path};
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    // torch-sys (`links = "tch"`) says where it found libtorch.
+    let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB") else {
+        return;
+    };
+    let lib = Path::new(&lib);
+    // First beside the binary (`bin/` and `lib/` in a container or a tarball), then where it was built.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    // The CUDA half of libtorch registers itself when loaded; nothing refers to its symbols, so the
+    // linker would drop it and CUDA would silently be absent.
+    if lib.join("libtorch_cuda.so").exists() {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch,-ltorch_cuda,--as-needed");
+    }
+}

@@ -1,0 +1,199 @@
+//! The model folder: `model.pt`, `model.safetensors`, `model.json`.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::EngineError;
+use crate::{emotion::Emotion, image::SIDE};
+
+/// Name, version, scaling, hashes and scores.
+pub const FILE_MANIFEST: &str = "model.json";
+/// The network as TorchScript.
+pub const FILE_TORCHSCRIPT: &str = "model.pt";
+/// The same weights by name.
+pub const FILE_SAFETENSORS: &str = "model.safetensors";
+
+/// `model.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The model's name in answers and on `/v2`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The labels in the order of the output; must be those of [`Emotion::ALL`].
+    pub labels: Vec<String>,
+    /// What goes in.
+    pub input: InputSpec,
+    /// The two weight files.
+    pub files: std::collections::BTreeMap<String, FileEntry>,
+    /// Training configuration and seed, as `fer-train` wrote it.
+    #[serde(default)]
+    pub training: serde_json::Value,
+    /// The scores `fer-train eval` gave.
+    #[serde(default)]
+    pub scores: serde_json::Value,
+}
+
+/// The network's input: a gray value `p` (0–255) goes in as `(p · scale − mean) / std`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// Pixels, 48.
+    pub width: usize,
+    /// Pixels, 48.
+    pub height: usize,
+    /// 1: gray.
+    pub channels: usize,
+    /// Factor on the gray value, usually 1/255.
+    pub scale: f64,
+    /// Taken off after scaling.
+    pub mean: f64,
+    /// Divided by last.
+    pub std: f64,
+}
+
+/// What a file of the folder must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// A model folder whose manifest was read and whose files were checked against it.
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+impl ModelFolder {
+    /// Reads `model.json` and checks the files it names: present, of that size, of that hash.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`] if a file cannot be read; [`EngineError::Invalid`] if the manifest is not
+    /// understood, names other labels or another input size, or a file differs from what it says.
+    pub fn open(path: &Path) -> Result<Self, EngineError> {
+        let manifest_path = path.join(FILE_MANIFEST);
+        let text = std::fs::read(&manifest_path).map_err(|source| EngineError::Read {
+            path: manifest_path.clone(),
+            source,
+        })?;
+        let invalid = |reason: String| EngineError::Invalid {
+            path: manifest_path.clone(),
+            reason,
+        };
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|e| invalid(format!("not a model manifest: {e}")))?;
+        check_manifest(&manifest).map_err(invalid)?;
+        for (name, entry) in &manifest.files {
+            check_file(&path.join(name), entry)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            manifest,
+        })
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where a file of the folder lies.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+fn check_manifest(m: &Manifest) -> Result<(), String> {
+    if !m
+        .labels
+        .iter()
+        .map(String::as_str)
+        .eq(Emotion::ALL.map(Emotion::name))
+    {
+        return Err(format!(
+            "labels are {:?}; wanted {:?}",
+            m.labels,
+            Emotion::ALL.map(Emotion::name)
+        ));
+    }
+    let i = &m.input;
+    if (i.width, i.height, i.channels) != (SIDE, SIDE, 1) {
+        return Err(format!(
+            "input is {}×{}×{}; wanted {SIDE}×{SIDE}×1",
+            i.width, i.height, i.channels
+        ));
+    }
+    if ![i.scale, i.mean, i.std].iter().all(|x| x.is_finite()) || i.scale == 0.0 || i.std <= 0.0 {
+        return Err("input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned());
+    }
+    if m.name.is_empty() || m.version.is_empty() {
+        return Err("name and version must not be empty".to_owned());
+    }
+    // A name with a separator would reach outside the folder.
+    if let Some(bad) = m
+        .files
+        .keys()
+        .find(|f| f.contains(['/', '\\']) || f.as_str() == "..")
+    {
+        return Err(format!("file name '{bad}' is not a plain name"));
+    }
+    if !m.files.contains_key(FILE_TORCHSCRIPT) {
+        return Err(format!("`files` does not name {FILE_TORCHSCRIPT}"));
+    }
+    Ok(())
+}
+
+fn check_file(path: &Path, entry: &FileEntry) -> Result<(), EngineError> {
+    let read = |source| EngineError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::metadata(path).map_err(read)?.len();
+    let invalid = |reason| EngineError::Invalid {
+        path: path.to_owned(),
+        reason,
+    };
+    if bytes != entry.bytes {
+        return Err(invalid(format!(
+            "has {bytes} bytes, {FILE_MANIFEST} says {}",
+            entry.bytes
+        )));
+    }
+    let sha256 = sha256_hex(path).map_err(read)?;
+    if !sha256.eq_ignore_ascii_case(&entry.sha256) {
+        return Err(invalid(format!(
+            "its SHA-256 is {sha256}, {FILE_MANIFEST} says {}",
+            entry.sha256
+        )));
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file as lower-case hex.
+///
+/// # Errors
+/// What reading gives.
+pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = reader.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buffer[..n]);
+    }
+    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}

@@ -1,0 +1,16 @@
+//! Picture bytes → [`Face`]: the only preprocessing there is, for serving and for training alike.
+
+/// Width and height of a face in pixels.
+pub const SIDE: usize = 48;
+/// Pixels of a face.
+pub const PIXELS: usize = SIDE * SIDE;
+
+/// What the network sees: 48×48 gray pixels (BT.601 luma, 0–255) in row-major order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Face(pub [u8; PIXELS]);
+
+impl std::fmt::Debug for Face {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Face({SIDE}×{SIDE})")
+    }
+}

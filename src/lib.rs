@@ -1,0 +1,25 @@
+//! `fer-serve`: which expression does this face show?
+//!
+//! A small HTTP inference service for the network of "Convolutional Neural Networks for Facial
+//! Expression Recognition" (arXiv 1704.06756), and the program that trains it.
+//!
+//! Data flows one way, and no tensor leaves [`engine`]:
+//!
+//! ```text
+//! HTTP body → image → Face → batcher → engine → Probabilities → JSON
+//! CSV row   ─────────→ Face → train::augment → train::network → checkpoint → model folder
+//! ```
+//!
+//! - [`config`]: flags and environment of the server, validated once at the start
+//! - [`emotion`]: the seven labels and a probability vector over them
+//! - [`image`]: bytes → [`image::Face`]; the only preprocessing there is
+//! - [`engine`]: the model folder and what runs it
+//! - [`batcher`]: bounded queue → workers that own an engine
+//! - [`http`]: routes, errors, observation
+//! - [`metrics`]: every metric, its help and buckets
+//! - [`serve`]: load, warm up, serve, drain
+//! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
+
+pub mod emotion;
+pub mod engine;
+pub mod image;
