@@ -26,11 +26,23 @@ fn main() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as i32);
     tch::set_num_threads(threads);
     let mut variants = vec![
-        Variant { name: "f32, contiguous", precision: Precision::F32, channels_last: false },
-        Variant { name: "f32, channels-last", precision: Precision::F32, channels_last: true },
+        Variant {
+            name: "f32, contiguous",
+            precision: Precision::F32,
+            channels_last: false,
+        },
+        Variant {
+            name: "f32, channels-last",
+            precision: Precision::F32,
+            channels_last: true,
+        },
     ];
     if cpu_has_bf16() {
-        variants.push(Variant { name: "bf16, channels-last", precision: Precision::Bf16, channels_last: true });
+        variants.push(Variant {
+            name: "bf16, channels-last",
+            precision: Precision::Bf16,
+            channels_last: true,
+        });
     } else {
         println!("skipped: bf16 (this processor does not compute it)");
     }
@@ -53,7 +65,12 @@ fn main() {
     };
     let medians: Vec<f64> = times.iter_mut().map(median).collect();
     for (variant, seconds) in variants.iter().zip(&medians) {
-        println!("| {} | {:.0} | {:.2} × |", variant.name, BATCH as f64 / seconds, medians[0] / seconds);
+        println!(
+            "| {} | {:.0} | {:.2} × |",
+            variant.name,
+            BATCH as f64 / seconds,
+            medians[0] / seconds
+        );
     }
 }
 
@@ -71,7 +88,9 @@ impl Run {
     fn new(variant: &Variant) -> Self {
         tch::manual_seed(1);
         let network = Network::new(Device::Cpu).unwrap();
-        let pixels: Vec<f32> = (0..BATCH * 2304).map(|i| ((i * 7919) % 255) as f32 / 128.0 - 1.0).collect();
+        let pixels: Vec<f32> = (0..BATCH * 2304)
+            .map(|i| ((i * 7919) % 255) as f32 / 128.0 - 1.0)
+            .collect();
         let mut input = to_batch(&pixels, Device::Cpu).unwrap();
         if !variant.channels_last {
             input = Tensor::from_slice(&pixels).view([-1, 1, 48, 48]);
@@ -97,9 +116,21 @@ impl Run {
     fn step(&mut self) -> f64 {
         let start = Instant::now();
         let dropout = Some(&self.recipe.dropout);
-        let logits = self.network.forward(&self.input, self.precision.kind(), dropout).unwrap();
+        let logits = self
+            .network
+            .forward(&self.input, self.precision.kind(), dropout)
+            .unwrap();
         cross_entropy(&logits, &self.labels, 0.1).unwrap().backward();
-        self.sgd.step(&self.network, Step { rate: 0.01, momentum: 0.9, weight_decay: 5e-4 }).unwrap();
+        self.sgd
+            .step(
+                &self.network,
+                Step {
+                    rate: 0.01,
+                    momentum: 0.9,
+                    weight_decay: 5e-4,
+                },
+            )
+            .unwrap();
         average(&self.average, &self.network, 0.998, 1000).unwrap();
         start.elapsed().as_secs_f64()
     }

@@ -22,6 +22,6 @@
 
 pub mod emotion;
 pub mod engine;
-pub mod image;
 pub mod files;
+pub mod image;
 pub mod train;

@@ -64,10 +64,18 @@ impl InputSpec {
     /// A sentence: another size than 48×48×1, or scaling that is not finite or divides by zero.
     pub fn check(&self) -> Result<(), String> {
         if (self.width, self.height, self.channels) != (SIDE, SIDE, 1) {
-            return Err(format!("input is {}×{}×{}; wanted {SIDE}×{SIDE}×1", self.width, self.height, self.channels));
+            return Err(format!(
+                "input is {}×{}×{}; wanted {SIDE}×{SIDE}×1",
+                self.width, self.height, self.channels
+            ));
         }
-        if ![self.scale, self.mean, self.std].iter().all(|x| x.is_finite()) || self.scale == 0.0 || self.std <= 0.0 {
-            return Err("input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned());
+        if ![self.scale, self.mean, self.std].iter().all(|x| x.is_finite())
+            || self.scale == 0.0
+            || self.std <= 0.0
+        {
+            return Err(
+                "input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned(),
+            );
         }
         Ok(())
     }
@@ -245,10 +253,17 @@ mod tests {
     #[test]
     fn what_differs_from_the_manifest_is_named() {
         let (dir, manifest) = folder();
-        for (bytes, word) in [(b"abd".as_slice(), "SHA-256"), (b"abcd", "4 bytes"), (b"", "0 bytes")] {
+        for (bytes, word) in [
+            (b"abd".as_slice(), "SHA-256"),
+            (b"abcd", "4 bytes"),
+            (b"", "0 bytes"),
+        ] {
             std::fs::write(dir.path().join(FILE_TORCHSCRIPT), bytes).unwrap();
             let message = open(&dir, &manifest).unwrap_err();
-            assert!(message.contains("model.pt") && message.contains(word), "{message}");
+            assert!(
+                message.contains("model.pt") && message.contains(word),
+                "{message}"
+            );
         }
         std::fs::remove_file(dir.path().join(FILE_TORCHSCRIPT)).unwrap();
         assert!(open(&dir, &manifest).unwrap_err().contains("cannot read"));
@@ -265,13 +280,19 @@ mod tests {
             (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
             (|m| m["files"] = serde_json::json!({}), "model.pt"),
-            (|m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(), "plain name"),
+            (
+                |m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(),
+                "plain name",
+            ),
         ];
         for (change, word) in changes {
             let (dir, mut manifest) = folder();
             change(&mut manifest);
             let message = open(&dir, &manifest).unwrap_err();
-            assert!(message.contains(FILE_MANIFEST) && message.contains(word), "{word}: {message}");
+            assert!(
+                message.contains(FILE_MANIFEST) && message.contains(word),
+                "{word}: {message}"
+            );
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn view(face: &[u8; PIXELS], how: &Augmentation, input: &InputSpec, rng: &mu
             *o = gray * factor + offset;
         }
     }
-    if rng.random::<f32>() < how.erase {
+    if rng.random::<f64>() < how.erase {
         erase(rng, factor, offset, out);
     }
 }
@@ -43,8 +43,10 @@ fn affine(input: &InputSpec) -> (f32, f32) {
     (factor as f32, offset as f32)
 }
 
-fn around_zero(rng: &mut impl Rng, amount: f32) -> f32 {
-    (rng.random::<f32>() * 2.0 - 1.0) * amount
+/// Uniform in ± `amount`.
+#[allow(clippy::cast_possible_truncation)]
+fn around_zero(rng: &mut impl Rng, amount: f64) -> f32 {
+    (rng.random::<f32>() * 2.0 - 1.0) * amount as f32
 }
 
 /// Where a pixel of the view comes from: `source = m · (pixel − centre) + centre + shift`.
@@ -60,19 +62,26 @@ const CENTRE: f32 = (SIDE as f32 - 1.0) / 2.0;
 impl Map {
     #[allow(clippy::cast_precision_loss)]
     fn draw(how: &Augmentation, rng: &mut impl Rng) -> Self {
-        let mirror = if rng.random::<f32>() < how.flip { -1.0 } else { 1.0 };
+        let mirror = if rng.random::<f64>() < how.flip { -1.0 } else { 1.0 };
         let angle = around_zero(rng, how.rotation).to_radians();
         let size = 1.0 / (1.0 + around_zero(rng, how.scale));
         let (sin, cos) = (angle.sin() * size, angle.cos() * size);
         let side = SIDE as f32;
         Self {
             m: [cos * mirror, -sin, sin * mirror, cos],
-            shift: [around_zero(rng, how.shift) * side, around_zero(rng, how.shift) * side],
+            shift: [
+                around_zero(rng, how.shift) * side,
+                around_zero(rng, how.shift) * side,
+            ],
         }
     }
 
     /// Bilinear; beyond the edge the edge is repeated.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     fn sample(&self, face: &[u8; PIXELS], x: usize, y: usize) -> f32 {
         let (dx, dy) = (x as f32 - CENTRE, y as f32 - CENTRE);
         let last = (SIDE - 1) as f32;
@@ -89,13 +98,20 @@ impl Map {
 }
 
 /// Uniform noise over the full range in a rectangle of 2–15 % of the area, sides at most 1:3.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 fn erase(rng: &mut impl Rng, factor: f32, offset: f32, out: &mut [f32]) {
     let area = (0.02 + 0.13 * rng.random::<f32>()) * PIXELS as f32;
     let aspect = 3f32.powf(around_zero(rng, 1.0));
     let width = ((area * aspect).sqrt() as usize).clamp(1, SIDE);
     let height = ((area / aspect).sqrt() as usize).clamp(1, SIDE);
-    let (left, top) = (rng.random_range(0..=SIDE - width), rng.random_range(0..=SIDE - height));
+    let (left, top) = (
+        rng.random_range(0..=SIDE - width),
+        rng.random_range(0..=SIDE - height),
+    );
     for row in out.chunks_exact_mut(SIDE).skip(top).take(height) {
         for o in &mut row[left..left + width] {
             *o = rng.random::<f32>() * 255.0 * factor + offset;
@@ -114,15 +130,35 @@ mod tests {
     }
 
     fn input() -> InputSpec {
-        InputSpec { width: SIDE, height: SIDE, channels: 1, scale: 1.0, mean: 0.0, std: 1.0 }
+        InputSpec {
+            width: SIDE,
+            height: SIDE,
+            channels: 1,
+            scale: 1.0,
+            mean: 0.0,
+            std: 1.0,
+        }
     }
 
-    const NONE: Augmentation =
-        Augmentation { flip: 0.0, rotation: 0.0, scale: 0.0, shift: 0.0, brightness: 0.0, contrast: 0.0, erase: 0.0 };
+    const NONE: Augmentation = Augmentation {
+        flip: 0.0,
+        rotation: 0.0,
+        scale: 0.0,
+        shift: 0.0,
+        brightness: 0.0,
+        contrast: 0.0,
+        erase: 0.0,
+    };
 
     fn see(how: &Augmentation, seed: u64) -> Vec<f32> {
         let mut out = vec![0.0; PIXELS];
-        view(&drawn(), how, &input(), &mut Xoshiro256PlusPlus::seed_from_u64(seed), &mut out);
+        view(
+            &drawn(),
+            how,
+            &input(),
+            &mut Xoshiro256PlusPlus::seed_from_u64(seed),
+            &mut out,
+        );
         out
     }
 
@@ -139,7 +175,10 @@ mod tests {
 
     #[test]
     fn a_flip_mirrors_each_row() {
-        let mirrored: Vec<f32> = drawn().chunks(SIDE).flat_map(|r| r.iter().rev().map(|p| f32::from(*p))).collect();
+        let mirrored: Vec<f32> = drawn()
+            .chunks(SIDE)
+            .flat_map(|r| r.iter().rev().map(|p| f32::from(*p)))
+            .collect();
         assert!(same(&see(&Augmentation { flip: 1.0, ..NONE }, 1), &mirrored));
     }
 
@@ -171,7 +210,11 @@ mod tests {
         for seed in 0..100 {
             let plain: Vec<f32> = drawn().map(f32::from).to_vec();
             let erased = see(&Augmentation { erase: 1.0, ..NONE }, seed);
-            let changed = erased.iter().zip(&plain).filter(|(a, b)| (**a - **b).abs() > 1e-3).count();
+            let changed = erased
+                .iter()
+                .zip(&plain)
+                .filter(|(a, b)| (**a - **b).abs() > 1e-3)
+                .count();
             assert!((20..=PIXELS * 16 / 100).contains(&changed), "{changed}");
         }
     }

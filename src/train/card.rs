@@ -9,18 +9,19 @@ use crate::{emotion::Emotion, engine::Manifest};
 ///
 /// # Errors
 /// [`TrainError::File`].
-pub fn write_if_missing(manifest: &Manifest, out: &Path) -> Result<(), TrainError> {
+pub(super) fn write_if_missing(manifest: &Manifest, out: &Path) -> Result<(), TrainError> {
     let path = out.join("README.md");
     if path.exists() {
         return Ok(());
     }
     let text = model_card(manifest);
-    crate::files::replace(&path, |f| std::io::Write::write_all(f, text.as_bytes())).map_err(TrainError::file(&path))
+    crate::files::replace(&path, |f| std::io::Write::write_all(f, text.as_bytes()))
+        .map_err(TrainError::file(&path))
 }
 
 /// A model card in Markdown: what it is, its data and licence, its scores, its limits, what it is not for.
 #[must_use]
-pub fn model_card(m: &Manifest) -> String {
+pub(super) fn model_card(m: &Manifest) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = write!(

@@ -95,8 +95,10 @@ impl Checkpoint {
         let tensors = prefixed("network/", self.network.tensors())
             .chain(prefixed("average/", self.average.tensors()))
             .chain(prefixed("momentum/", self.sgd.state().iter()));
-        let state = serde_json::to_string(&self.state)
-            .map_err(|e| TrainError::Invalid { path: path.to_owned(), reason: format!("state: {e}") })?;
+        let state = serde_json::to_string(&self.state).map_err(|e| TrainError::Invalid {
+            path: path.to_owned(),
+            reason: format!("state: {e}"),
+        })?;
         write(path, tensors, Some(state))
     }
 
@@ -112,7 +114,12 @@ impl Checkpoint {
         file.fill("network/", network.tensors())?;
         file.fill("average/", average.tensors())?;
         file.fill("momentum/", sgd.state().iter())?;
-        Ok(Self { state: file.state()?, network, average, sgd })
+        Ok(Self {
+            state: file.state()?,
+            network,
+            average,
+            sgd,
+        })
     }
 }
 
@@ -157,12 +164,20 @@ fn write<'a>(
 ) -> Result<(), TrainError> {
     let mut data = Vec::new();
     for (name, tensor) in tensors {
-        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
+        let flat = tensor
+            .f_detach()?
+            .f_to_device(Device::Cpu)?
+            .f_contiguous()?
+            .f_view([-1])?;
         let mut values = vec![0f32; flat.numel()];
         let count = values.len();
         flat.f_copy_data(&mut values, count)?;
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let shape = tensor.size().into_iter().map(|d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
+        let shape = tensor
+            .size()
+            .into_iter()
+            .map(|d| usize::try_from(d).unwrap_or(0))
+            .collect::<Vec<_>>();
         data.push((name, shape, bytes));
     }
     let invalid = |e: safetensors::SafeTensorError| TrainError::Invalid {
@@ -188,25 +203,38 @@ struct WeightFile {
 
 impl WeightFile {
     fn read(path: &Path) -> Result<Self, TrainError> {
-        Ok(Self { path: path.to_owned(), bytes: std::fs::read(path).map_err(TrainError::file(path))? })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes: std::fs::read(path).map_err(TrainError::file(path))?,
+        })
     }
 
     fn invalid(&self, reason: String) -> TrainError {
-        TrainError::Invalid { path: self.path.clone(), reason }
+        TrainError::Invalid {
+            path: self.path.clone(),
+            reason,
+        }
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
-        SafeTensors::deserialize(&self.bytes)
-            .map_err(|e| self.invalid(format!("not a whole safetensors file ({e}); it may be cut short or of another kind")))
+        SafeTensors::deserialize(&self.bytes).map_err(|e| {
+            self.invalid(format!(
+                "not a whole safetensors file ({e}); it may be cut short or of another kind"
+            ))
+        })
     }
 
     fn state(&self) -> Result<State, TrainError> {
-        let (_, metadata) = SafeTensors::read_metadata(&self.bytes).map_err(|e| self.invalid(e.to_string()))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&self.bytes).map_err(|e| self.invalid(e.to_string()))?;
         let state = metadata.metadata().as_ref().and_then(|m| m.get(METADATA));
         let Some(state) = state else {
-            return Err(self.invalid("holds weights but no training state: not a checkpoint of fer-train".to_owned()));
+            return Err(
+                self.invalid("holds weights but no training state: not a checkpoint of fer-train".to_owned())
+            );
         };
-        serde_json::from_str(state).map_err(|e| self.invalid(format!("its training state is not understood: {e}")))
+        serde_json::from_str(state)
+            .map_err(|e| self.invalid(format!("its training state is not understood: {e}")))
     }
 
     fn fill<'a>(&self, prefix: &str, into: impl Iterator<Item = &'a Named>) -> Result<(), TrainError> {
@@ -214,8 +242,14 @@ impl WeightFile {
         let file = self.tensors()?;
         for named in into {
             let name = format!("{prefix}{}", named.name);
-            let view = file.tensor(&name).map_err(|_| self.invalid(format!("has no tensor '{name}'")))?;
-            let shape: Vec<i64> = view.shape().iter().map(|d| i64::try_from(*d).unwrap_or(-1)).collect();
+            let view = file
+                .tensor(&name)
+                .map_err(|_| self.invalid(format!("has no tensor '{name}'")))?;
+            let shape: Vec<i64> = view
+                .shape()
+                .iter()
+                .map(|d| i64::try_from(*d).unwrap_or(-1))
+                .collect();
             if view.dtype() != Dtype::F32 || shape != named.tensor.size() {
                 let wanted = named.tensor.size();
                 return Err(self.invalid(format!(
@@ -223,8 +257,13 @@ impl WeightFile {
                     view.dtype()
                 )));
             }
-            let values: Vec<f32> =
-                view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let values: Vec<f32> = view
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect();
             let source = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
             let source = channels_last(&source.f_to_kind(Kind::Float)?)?;
             named.tensor.shallow_clone().f_copy_(&source)?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{fit::Precision, recipe::Recipe, TrainError};
+use super::{TrainError, fit::Precision, recipe::Recipe};
 use crate::engine::DeviceRequest;
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
@@ -71,10 +71,13 @@ pub struct FitArgs {
     /// Seconds between checkpoints within an epoch; one is written after every epoch anyway
     #[arg(long, env = "FER_CHECKPOINT_SECONDS", default_value_t = 60, value_name = "N")]
     pub checkpoint_seconds: u64,
+    /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// How to read rows.
     #[command(flatten)]
     pub rows: RowArgs,
+    /// What to call the model.
     #[command(flatten)]
     pub identity: IdentityArgs,
 }
@@ -94,8 +97,10 @@ pub struct EvalArgs {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// How to read rows.
     #[command(flatten)]
     pub rows: RowArgs,
 }
@@ -112,6 +117,7 @@ pub struct PredictArgs {
     /// Where the labels go: one `emotion` (0–6) a row, in order
     #[arg(long, env = "FER_OUT", value_name = "CSV")]
     pub out: PathBuf,
+    /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -128,10 +134,13 @@ pub struct ExportArgs {
     /// Score it on these labelled rows and write the scores into model.json and the model card
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: Option<PathBuf>,
+    /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// How to read rows.
     #[command(flatten)]
     pub rows: RowArgs,
+    /// What to call the model.
     #[command(flatten)]
     pub identity: IdentityArgs,
 }
@@ -222,7 +231,10 @@ impl FitArgs {
     /// # Errors
     /// The file cannot be read, or a value is out of range.
     pub fn recipe(&self) -> Result<Recipe, TrainError> {
-        let mut recipe = self.recipe.as_deref().map_or_else(|| Ok(Recipe::default()), Recipe::from_file)?;
+        let mut recipe = self
+            .recipe
+            .as_deref()
+            .map_or_else(|| Ok(Recipe::default()), Recipe::from_file)?;
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
         recipe.learning_rate = self.learning_rate.unwrap_or(recipe.learning_rate);

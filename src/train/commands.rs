@@ -41,8 +41,16 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let precision = args.precision.resolve(device);
     let (train, valid) = load_split(args, recipe.seed)?;
-    say(&format!("training rows   {:>6}: {}", train.len(), class_counts_line(&train.class_counts())));
-    say(&format!("validation rows {:>6}: {}", valid.len(), class_counts_line(&valid.class_counts())));
+    say(&format!(
+        "training rows   {:>6}: {}",
+        train.len(),
+        class_counts_line(&train.class_counts())
+    ));
+    say(&format!(
+        "validation rows {:>6}: {}",
+        valid.len(),
+        class_counts_line(&valid.class_counts())
+    ));
     say(&format!(
         "{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",
         recipe.epochs,
@@ -72,9 +80,18 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
             Ok(STOPPED)
         }
         Outcome::Finished(best) => {
-            say(&format!("best: epoch {} with validation accuracy {:.4}", best.epoch, best.accuracy));
+            say(&format!(
+                "best: epoch {} with validation accuracy {:.4}",
+                best.epoch, best.accuracy
+            ));
             let (network, state) = load_average(&args.out.join(BEST))?;
-            write_folder(&network, &state, &args.identity, Some(&valid), &args.out.join("model"))?;
+            write_folder(
+                &network,
+                &state,
+                &args.identity,
+                Some(&valid),
+                &args.out.join("model"),
+            )?;
             Ok(0)
         }
     }
@@ -96,13 +113,18 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, TrainError> {
 
 /// The training and validation rows the flags mean.
 fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainError> {
-    let options = Options { skip_bad_rows: args.rows.skip_bad_rows };
+    let options = Options {
+        skip_bad_rows: args.rows.skip_bad_rows,
+    };
     let by_usage = Reader::open(&args.train, options)?.has_usage();
     let train = load(&args.train, by_usage.then_some(Usage::Training), args.rows)?;
     match &args.valid {
         Some(path) => {
             let by_usage = Reader::open(path, options)?.has_usage();
-            Ok((train, load(path, by_usage.then_some(Usage::PublicTest), args.rows)?))
+            Ok((
+                train,
+                load(path, by_usage.then_some(Usage::PublicTest), args.rows)?,
+            ))
         }
         None if by_usage => Ok((train, load(&args.train, Some(Usage::PublicTest), args.rows)?)),
         None => Ok(train.hold_out(10, seed)?),
@@ -111,10 +133,20 @@ fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainErro
 
 /// Reads labelled rows and says what was left out.
 fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
-    let data = Dataset::load(path, usage, Options { skip_bad_rows: rows.skip_bad_rows })?;
+    let data = Dataset::load(
+        path,
+        usage,
+        Options {
+            skip_bad_rows: rows.skip_bad_rows,
+        },
+    )?;
     let skipped = data.skipped();
     if skipped.count > 0 {
-        say(&format!("{}: {} bad rows left out, the first:", path.display(), skipped.count));
+        say(&format!(
+            "{}: {} bad rows left out, the first:",
+            path.display(),
+            skipped.count
+        ));
         for message in &skipped.first {
             say(&format!("  {message}"));
         }
@@ -135,7 +167,11 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
     let scores = score(&mut engine, &load(&args.data, usage, args.rows)?)?;
-    let text = if args.json { json(&scores)?.to_string() } else { scores.to_string() };
+    let text = if args.json {
+        json(&scores)?.to_string()
+    } else {
+        scores.to_string()
+    };
     print(&text)?;
     Ok(0)
 }
@@ -168,7 +204,8 @@ fn classify(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Probabili
 pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
-    let rows = super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
+    let rows =
+        super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
     say(&format!("{rows} rows written to {}", args.out.display()));
     Ok(0)
 }
@@ -180,7 +217,11 @@ pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
 pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     // Bound before the export: a bad CSV is found out before anything is written.
     args.machine.apply()?;
-    let data = args.data.as_deref().map(|p| load(p, None, args.rows)).transpose()?;
+    let data = args
+        .data
+        .as_deref()
+        .map(|p| load(p, None, args.rows))
+        .transpose()?;
     let (network, state) = load_average(&args.checkpoint)?;
     write_folder(&network, &state, &args.identity, data.as_ref(), &args.out)?;
     Ok(0)
@@ -195,7 +236,10 @@ fn write_folder(
     data: Option<&Dataset>,
     out: &Path,
 ) -> Result<(), TrainError> {
-    let identity = Identity { name: identity.model_name.clone(), version: identity.model_version.clone() };
+    let identity = Identity {
+        name: identity.model_name.clone(),
+        version: identity.model_version.clone(),
+    };
     let mut manifest = export(network, state, &identity, out)?;
     if let Some(data) = data {
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;

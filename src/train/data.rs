@@ -127,10 +127,15 @@ impl Reader {
     /// [`DataError`] if the file cannot be read, is empty or has an unknown header.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let open = |source| DataError::Open { path: path.to_owned(), source };
+        let open = |source| DataError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(open)?;
         if file.metadata().map_err(open)?.is_dir() {
-            return Err(DataError::Folder { path: path.to_owned() });
+            return Err(DataError::Folder {
+                path: path.to_owned(),
+            });
         }
         Self::from_read(path, file, options)
     }
@@ -153,15 +158,29 @@ impl Reader {
                 line: lines.number(),
                 source,
             })?;
-            let header = |reason| DataError::Header { path: path.clone(), line: lines.number(), reason };
+            let header = |reason| DataError::Header {
+                path: path.clone(),
+                line: lines.number(),
+                reason,
+            };
             match line {
                 None => return Err(DataError::Empty { path }),
                 Some(Line::TooLong) => return Err(header(BadRow::LineTooLong.to_string())),
                 Some(Line::Whole) if lines.is_blank() => {}
-                Some(Line::Whole) => break Layout::from_header(lines.bytes(), &mut splitter).map_err(header)?,
+                Some(Line::Whole) => {
+                    break Layout::from_header(lines.bytes(), &mut splitter).map_err(header)?;
+                }
             }
         };
-        Ok(Self { path, lines, splitter, layout, options, skipped: Skipped::default(), done: false })
+        Ok(Self {
+            path,
+            lines,
+            splitter,
+            layout,
+            options,
+            skipped: Skipped::default(),
+            done: false,
+        })
     }
 
     /// Reads the pixels only: rows then have neither label nor usage, and what stands in those columns is
@@ -205,14 +224,24 @@ impl Reader {
                 Ok(None) => return None,
                 Ok(Some(Line::Whole)) if self.lines.is_blank() => continue,
                 Ok(Some(Line::Whole)) => {
-                    self.layout.row(self.lines.bytes(), self.lines.terminated(), &mut self.splitter)
+                    self.layout
+                        .row(self.lines.bytes(), self.lines.terminated(), &mut self.splitter)
                 }
                 Ok(Some(Line::TooLong)) => Err(BadRow::LineTooLong),
             };
             let line = self.lines.number();
             return Some(match parsed {
-                Ok(row::Parsed { label, usage, face }) => Ok(Row { line, label, usage, face }),
-                Err(reason) => Err(DataError::Row { path: self.path.clone(), line, reason }),
+                Ok(row::Parsed { label, usage, face }) => Ok(Row {
+                    line,
+                    label,
+                    usage,
+                    face,
+                }),
+                Err(reason) => Err(DataError::Row {
+                    path: self.path.clone(),
+                    line,
+                    reason,
+                }),
             });
         }
     }
@@ -263,7 +292,10 @@ impl Dataset {
     pub fn collect(mut reader: Reader, usage: Option<Usage>) -> Result<Self, DataError> {
         let path = reader.path.clone();
         if usage.is_some() && !reader.has_usage() {
-            return Err(DataError::NoColumn { path, column: "Usage" });
+            return Err(DataError::NoColumn {
+                path,
+                column: "Usage",
+            });
         }
         let (mut faces, mut labels) = (Vec::new(), Vec::new());
         for row in &mut reader {
@@ -277,19 +309,33 @@ impl Dataset {
             }
         }
         if !reader.has_labels() {
-            return Err(DataError::NoColumn { path, column: "emotion" });
+            return Err(DataError::NoColumn {
+                path,
+                column: "emotion",
+            });
         }
         if faces.is_empty() {
-            return Err(DataError::NoRows { path, usage, skipped: reader.skipped });
+            return Err(DataError::NoRows {
+                path,
+                usage,
+                skipped: reader.skipped,
+            });
         }
         faces.shrink_to_fit();
         labels.shrink_to_fit();
-        Ok(Self { faces, labels, skipped: reader.skipped })
+        Ok(Self {
+            faces,
+            labels,
+            skipped: reader.skipped,
+        })
     }
 
     /// How many rows; never 0.
     #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "a data set without rows is an error of `load`")]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a data set without rows is an error of `load`"
+    )]
     pub fn len(&self) -> usize {
         self.faces.len()
     }
@@ -342,7 +388,17 @@ impl Dataset {
 }
 
 /// temporary
-pub fn write_predictions<E: From<DataError>>(_: &Path, _: &Path, _: usize, _: impl FnMut(&[Face]) -> Result<Vec<crate::emotion::Probabilities>, E>) -> Result<u64, E> { Ok(0) }
+pub fn write_predictions<E: From<DataError>>(
+    _: &Path,
+    _: &Path,
+    _: usize,
+    _: impl FnMut(&[Face]) -> Result<Vec<crate::emotion::Probabilities>, E>,
+) -> Result<u64, E> {
+    Ok(0)
+}
 impl Dataset {
-/// temporary
-pub fn hold_out(self, _: usize, _: u64) -> Result<(Self, Self), DataError> { Ok((self.clone(), self)) } }
+    /// temporary
+    pub fn hold_out(self, _: usize, _: u64) -> Result<(Self, Self), DataError> {
+        Ok((self.clone(), self))
+    }
+}

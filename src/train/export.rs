@@ -50,8 +50,9 @@ pub fn fold(network: &Network) -> Result<Vec<Folded>, TchError> {
         .map(|layer| {
             let (mut weight, mut bias) = (get(layer.name, "weight")?, get(layer.name, "bias")?);
             if layer.batch_norm {
-                let deviation =
-                    get(layer.name, "bn.running_var")?.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
+                let deviation = get(layer.name, "bn.running_var")?
+                    .f_add_scalar(BATCH_NORM_EPSILON)?
+                    .f_sqrt()?;
                 let factor = get(layer.name, "bn.weight")?.f_div(&deviation)?;
                 bias = bias
                     .f_sub(&get(layer.name, "bn.running_mean")?)?
@@ -62,7 +63,10 @@ pub fn fold(network: &Network) -> Result<Vec<Folded>, TchError> {
                 weight = weight.f_mul(&factor.f_view(rows.as_slice())?)?;
             }
             let float = |t: &Tensor| t.f_to_kind(Kind::Float)?.f_contiguous();
-            Ok(Folded { weight: float(&weight)?, bias: float(&bias)? })
+            Ok(Folded {
+                weight: float(&weight)?,
+                bias: float(&bias)?,
+            })
         })
         .collect()
 }
@@ -78,8 +82,15 @@ pub fn forward_folded(layers: &[Folded], input: &Tensor) -> Result<Tensor, TchEr
         x = match layer.kernel {
             Kernel::Conv { padding, .. } => {
                 let padding = i64::try_from(padding).unwrap_or(0);
-                x.f_conv2d(&folded.weight, Some(&folded.bias), [1, 1], [padding; 2], [1, 1], 1)?
-                    .f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?
+                x.f_conv2d(
+                    &folded.weight,
+                    Some(&folded.bias),
+                    [1, 1],
+                    [padding; 2],
+                    [1, 1],
+                    1,
+                )?
+                .f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?
             }
             Kernel::Dense => x.f_flatten(1, -1)?.f_linear(&folded.weight, Some(&folded.bias))?,
         };

@@ -44,7 +44,11 @@ impl Precision {
     /// bf16 on a GPU and where the processor computes it, else f32.
     #[must_use]
     pub fn detect(device: Device) -> Self {
-        if device.is_cuda() || cpu_has_bf16() { Self::Bf16 } else { Self::F32 }
+        if device.is_cuda() || cpu_has_bf16() {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
     }
 
     /// As it is written.
@@ -120,7 +124,11 @@ pub enum Outcome {
 pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Result<Outcome, TrainError> {
     std::fs::create_dir_all(&run.out).map_err(TrainError::file(&run.out))?;
     let last = run.out.join(LAST);
-    let mut at = if run.resume { resume(&last, train, valid, recipe, run)? } else { start(train, valid, recipe, run)? };
+    let mut at = if run.resume {
+        resume(&last, train, valid, recipe, run)?
+    } else {
+        start(train, valid, recipe, run)?
+    };
     let mut history = History::open(&run.out, at.state.epoch)?;
     let recipe = at.state.recipe.clone();
     let batch = recipe.batch_size.min(train.len());
@@ -144,7 +152,10 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
                 saved = Instant::now();
             }
             if stop {
-                return Ok(Outcome::Stopped { epoch: at.state.epoch, step: at.state.step });
+                return Ok(Outcome::Stopped {
+                    epoch: at.state.epoch,
+                    step: at.state.step,
+                });
             }
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -155,12 +166,18 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
         at.state.step = 0;
         at.state.sums = Sums::default();
         if better {
-            at.state.best = Some(Best { epoch, accuracy: scores.accuracy });
+            at.state.best = Some(Best {
+                epoch,
+                accuracy: scores.accuracy,
+            });
             at.save(&run.out.join(BEST))?;
         }
         // The record first: resuming drops records past its checkpoint, but could not make up a missing one.
         let trained = (steps - first_step) * batch;
-        let rate = recipe.rate_at(u64::from(epoch) * steps as u64, u64::from(recipe.epochs) * steps as u64);
+        let rate = recipe.rate_at(
+            u64::from(epoch) * steps as u64,
+            u64::from(recipe.epochs) * steps as u64,
+        );
         let record = EpochRecord::new(epoch, rate, &sums, &scores, seconds, trained, better);
         history.add(&record)?;
         at.save(&last)?;
@@ -168,7 +185,9 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
         progress.epoch(&record);
     }
     let Some(best) = at.state.best else {
-        return Err(TrainError::Usage("the checkpoint is of a finished run that has no best epoch".to_owned()));
+        return Err(TrainError::Usage(
+            "the checkpoint is of a finished run that has no best epoch".to_owned(),
+        ));
     };
     Ok(Outcome::Finished(best))
 }
@@ -176,7 +195,10 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
 fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Result<Checkpoint, TrainError> {
     recipe.check().map_err(TrainError::Usage)?;
     if train.len() < 2 {
-        return Err(TrainError::Usage(format!("{} training rows; batch norm needs at least 2", train.len())));
+        return Err(TrainError::Usage(format!(
+            "{} training rows; batch norm needs at least 2",
+            train.len()
+        )));
     }
     if run.out.join(LAST).exists() {
         return Err(TrainError::Usage(format!(
@@ -198,7 +220,12 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
         sums: Sums::default(),
         best: None,
     };
-    Ok(Checkpoint { average: network.snapshot()?, sgd: Sgd::new(&network)?, network, state })
+    Ok(Checkpoint {
+        average: network.snapshot()?,
+        sgd: Sgd::new(&network)?,
+        network,
+        state,
+    })
 }
 
 fn resume(
@@ -209,10 +236,18 @@ fn resume(
     run: &Run<'_>,
 ) -> Result<Checkpoint, TrainError> {
     if !path.exists() {
-        return Err(TrainError::Usage(format!("--resume: there is no checkpoint {}", path.display())));
+        return Err(TrainError::Usage(format!(
+            "--resume: there is no checkpoint {}",
+            path.display()
+        )));
     }
     let at = Checkpoint::load(path, run.device)?;
-    let invalid = |reason| Err(TrainError::Invalid { path: path.to_owned(), reason });
+    let invalid = |reason| {
+        Err(TrainError::Invalid {
+            path: path.to_owned(),
+            reason,
+        })
+    };
     let rows = super::progress::rows(train, valid);
     if at.state.rows != rows {
         return invalid(format!(
@@ -224,13 +259,22 @@ fn resume(
         return invalid("is of another recipe; give the same flags as at its start".to_owned());
     }
     if at.state.precision != run.precision.name() {
-        return invalid(format!("was trained in {}; go on with --precision {0}", at.state.precision));
+        return invalid(format!(
+            "was trained in {}; go on with --precision {0}",
+            at.state.precision
+        ));
     }
     Ok(at)
 }
 
 /// One step of the optimiser on those rows.
-fn step(at: &mut Checkpoint, train: &Dataset, rows: &[usize], steps: usize, run: &Run<'_>) -> Result<(), TrainError> {
+fn step(
+    at: &mut Checkpoint,
+    train: &Dataset,
+    rows: &[usize],
+    steps: usize,
+    run: &Run<'_>,
+) -> Result<(), TrainError> {
     let recipe = &at.state.recipe;
     let epoch = at.state.epoch + 1;
     let done = u64::from(at.state.epoch) * steps as u64 + at.state.step as u64;
@@ -241,23 +285,42 @@ fn step(at: &mut Checkpoint, train: &Dataset, rows: &[usize], steps: usize, run:
     let mut pixels = vec![0f32; rows.len() * PIXELS];
     let mut labels = Vec::with_capacity(rows.len());
     for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
-        augment::view(train.face(*row), &recipe.augmentation, &recipe.input, &mut rng, out);
+        augment::view(
+            train.face(*row),
+            &recipe.augmentation,
+            &recipe.input,
+            &mut rng,
+            out,
+        );
         labels.push(i64::from(train.label(*row) as u8));
     }
     let input = to_batch(&pixels, run.device)?;
     let labels = Tensor::f_from_slice(&labels)?.f_to_device(run.device)?;
-    let logits = at.network.forward(&input, run.precision.kind(), Some(&recipe.dropout))?;
+    let logits = at
+        .network
+        .forward(&input, run.precision.kind(), Some(&recipe.dropout))?;
     let loss = cross_entropy(&logits, &labels, recipe.label_smoothing)?;
     loss.f_backward()?;
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
-    let numbers = Step { rate, momentum: recipe.momentum, weight_decay: recipe.weight_decay };
+    let numbers = Step {
+        rate,
+        momentum: recipe.momentum,
+        weight_decay: recipe.weight_decay,
+    };
     at.sgd.step(&at.network, numbers)?;
     average(&at.average, &at.network, recipe.average_decay, done)?;
     let value = loss.f_double_value(&[])?;
     if !value.is_finite() {
-        return Err(TrainError::Diverged { epoch, step: at.state.step + 1 });
+        return Err(TrainError::Diverged {
+            epoch,
+            step: at.state.step + 1,
+        });
     }
-    let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+    let correct = logits
+        .f_argmax(1, false)?
+        .f_eq_tensor(&labels)?
+        .f_sum(Kind::Int64)?
+        .f_int64_value(&[])?;
     at.state.sums.loss += value * rows.len() as f64;
     at.state.sums.correct += correct.unsigned_abs();
     at.state.sums.rows += rows.len() as u64;
@@ -280,8 +343,9 @@ pub fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<
         }
         let logits = network.forward(&to_batch(&pixels, network.device())?, Kind::Float, None)?;
         for (row, logits) in chunk.iter().zip(crate::engine::to_logits(&logits, chunk.len())?) {
-            let probabilities = Probabilities::from_logits(&logits)
-                .map_err(|e| TrainError::Usage(format!("validation row {}: {e}; the run has diverged", row + 1)))?;
+            let probabilities = Probabilities::from_logits(&logits).map_err(|e| {
+                TrainError::Usage(format!("validation row {}: {e}; the run has diverged", row + 1))
+            })?;
             predictions.push((data.label(*row), probabilities));
         }
     }
@@ -291,7 +355,9 @@ pub fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<
 /// Every row once, in an order that depends on seed and epoch alone.
 fn shuffled(rows: usize, seed: u64, epoch: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
-    order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed_for(seed, epoch, 0).cast_unsigned()));
+    order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(
+        seed_for(seed, epoch, 0).cast_unsigned(),
+    ));
     order
 }
 
@@ -311,5 +377,10 @@ fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
 /// How many rows of each label, as one line: `angry 3985, disgust 439, …`.
 #[must_use]
 pub fn class_counts_line(counts: &[usize; CLASSES]) -> String {
-    Emotion::ALL.iter().zip(counts).map(|(e, n)| format!("{e} {n}")).collect::<Vec<_>>().join(", ")
+    Emotion::ALL
+        .iter()
+        .zip(counts)
+        .map(|(e, n)| format!("{e} {n}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

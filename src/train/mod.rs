@@ -8,7 +8,7 @@
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
 //! - [`export`]: checkpoint → model folder, batch norm folded
-//! - [`evaluate`]: scores
+//! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
@@ -57,7 +57,9 @@ pub enum TrainError {
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
     /// The loss stopped being a number.
-    #[error("the loss is not finite at epoch {epoch}, step {step}: lower the learning rate, or train with --precision f32")]
+    #[error(
+        "the loss is not finite at epoch {epoch}, step {step}: lower the learning rate, or train with --precision f32"
+    )]
     Diverged {
         /// From 1.
         epoch: u32,

@@ -45,11 +45,23 @@ pub struct Layer {
 }
 
 const fn conv(name: &'static str, size: usize, padding: usize, inputs: usize, outputs: usize) -> Layer {
-    Layer { name, kernel: Kernel::Conv { size, padding }, inputs, outputs, batch_norm: true }
+    Layer {
+        name,
+        kernel: Kernel::Conv { size, padding },
+        inputs,
+        outputs,
+        batch_norm: true,
+    }
 }
 
 const fn dense(name: &'static str, inputs: usize, outputs: usize, batch_norm: bool) -> Layer {
-    Layer { name, kernel: Kernel::Dense, inputs, outputs, batch_norm }
+    Layer {
+        name,
+        kernel: Kernel::Dense,
+        inputs,
+        outputs,
+        batch_norm,
+    }
 }
 
 /// The network, from the picture to the logits.
@@ -139,19 +151,29 @@ impl Network {
         let (mut parameters, mut buffers, mut slots) = (Vec::new(), Vec::new(), Vec::new());
         let float = (Kind::Float, device);
         for layer in &LAYERS {
-            let named = |what: &str, tensor| Named { name: format!("{}.{what}", layer.name), tensor };
+            let named = |what: &str, tensor| Named {
+                name: format!("{}.{what}", layer.name),
+                tensor,
+            };
             let out = [as_i64(layer.outputs)];
             let fan_in: i64 = layer.weight_shape()[1..].iter().product();
             #[allow(clippy::cast_precision_loss)]
             let std = (2.0 / fan_in as f64).sqrt();
             // Drawn on the CPU, so that a seed means the same weights on every device.
-            let weight = Tensor::f_randn(layer.weight_shape(), (Kind::Float, Device::Cpu))?.f_mul_scalar(std)?;
+            let weight =
+                Tensor::f_randn(layer.weight_shape(), (Kind::Float, Device::Cpu))?.f_mul_scalar(std)?;
             let weight = channels_last(&weight.f_to_device(device)?)?;
-            let mut slot = Slots { weight: parameters.len(), norm: None };
+            let mut slot = Slots {
+                weight: parameters.len(),
+                norm: None,
+            };
             parameters.push(named("weight", weight));
             parameters.push(named("bias", Tensor::f_zeros(out, float)?));
             if layer.batch_norm {
-                slot.norm = Some(Norm { scale: parameters.len(), mean: buffers.len() });
+                slot.norm = Some(Norm {
+                    scale: parameters.len(),
+                    mean: buffers.len(),
+                });
                 parameters.push(named("bn.weight", Tensor::f_ones(out, float)?));
                 parameters.push(named("bn.bias", Tensor::f_zeros(out, float)?));
                 buffers.push(named("bn.running_mean", Tensor::f_zeros(out, float)?));
@@ -162,7 +184,12 @@ impl Network {
         for p in &parameters {
             let _ = p.tensor.f_set_requires_grad(true)?;
         }
-        Ok(Self { parameters, buffers, slots, device })
+        Ok(Self {
+            parameters,
+            buffers,
+            slots,
+            device,
+        })
     }
 
     /// The trained tensors, in a fixed order.
@@ -200,7 +227,10 @@ impl Network {
                     // Keeps the strides, so that the average has the layout of the weights.
                     let mut tensor = n.tensor.f_detach()?.f_zeros_like()?;
                     tensor.f_copy_(&n.tensor)?;
-                    Ok(Named { name: n.name.clone(), tensor })
+                    Ok(Named {
+                        name: n.name.clone(),
+                        tensor,
+                    })
                 })
                 .collect::<Result<Vec<_>, TchError>>()
         };
@@ -270,7 +300,10 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result
 pub fn to_batch(pixels: &[f32], device: Device) -> Result<Tensor, TchError> {
     let side = as_i64(SIDE);
     // One channel: the same bytes are both layouts, but only these strides are read as channels-last.
-    Tensor::f_from_slice(pixels)?.f_to_device(device)?.f_view([-1, side, side, 1])?.f_permute([0, 3, 1, 2])
+    Tensor::f_from_slice(pixels)?
+        .f_to_device(device)?
+        .f_view([-1, side, side, 1])?
+        .f_permute([0, 3, 1, 2])
 }
 
 /// The same values with channels innermost in memory, which is what oneDNN's convolutions are fastest on.
@@ -301,7 +334,10 @@ mod tests {
             ("output", 3_591, 0),
         ];
         for (layer, (name, parameters, norm)) in LAYERS.iter().zip(table) {
-            assert_eq!((layer.name, layer.parameters(), layer.batch_norm_parameters()), (name, parameters, norm));
+            assert_eq!(
+                (layer.name, layer.parameters(), layer.batch_norm_parameters()),
+                (name, parameters, norm)
+            );
         }
     }
 
@@ -320,7 +356,12 @@ mod tests {
         };
         for layer in &LAYERS {
             assert_eq!(of_layer(layer.name, false), layer.parameters(), "{}", layer.name);
-            assert_eq!(of_layer(layer.name, true), layer.batch_norm_parameters(), "{}", layer.name);
+            assert_eq!(
+                of_layer(layer.name, true),
+                layer.batch_norm_parameters(),
+                "{}",
+                layer.name
+            );
         }
     }
 
@@ -343,7 +384,9 @@ mod tests {
     fn every_parameter_gets_a_gradient() {
         tch::manual_seed(1);
         let net = Network::new(Device::Cpu).unwrap();
-        let pixels: Vec<f32> = (0..8 * SIDE * SIDE).map(|i| ((i * 7919) % 255) as f32 / 255.0 - 0.5).collect();
+        let pixels: Vec<f32> = (0..8 * SIDE * SIDE)
+            .map(|i| ((i * 7919) % 255) as f32 / 255.0 - 0.5)
+            .collect();
         let x = to_batch(&pixels, Device::Cpu).unwrap();
         let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 4, 5, 6, 0]);
         let logits = net.forward(&x, Kind::Float, Some(&Dropout([0.0; 6]))).unwrap();
@@ -351,7 +394,11 @@ mod tests {
         for p in net.parameters() {
             // A bias in front of batch norm has a gradient of zero up to rounding; all others move.
             let moved = p.tensor.grad().abs().max().double_value(&[]) > 0.0;
-            assert!(p.tensor.grad().defined() && (moved || p.name.ends_with("bias")), "{}", p.name);
+            assert!(
+                p.tensor.grad().defined() && (moved || p.name.ends_with("bias")),
+                "{}",
+                p.name
+            );
         }
     }
 }

@@ -31,7 +31,12 @@ impl Sgd {
         let momentum = network
             .parameters()
             .iter()
-            .map(|p| Ok(Named { name: p.name.clone(), tensor: p.tensor.f_detach()?.f_zeros_like()? }))
+            .map(|p| {
+                Ok(Named {
+                    name: p.name.clone(),
+                    tensor: p.tensor.f_detach()?.f_zeros_like()?,
+                })
+            })
             .collect::<Result<_, TchError>>()?;
         Ok(Self { momentum })
     }
@@ -98,7 +103,11 @@ mod tests {
     fn two_steps_by_hand() {
         let net = Network::new(Device::Cpu).unwrap();
         let mut sgd = Sgd::new(&net).unwrap();
-        let output = net.parameters().iter().position(|p| p.name == "output.weight").unwrap();
+        let output = net
+            .parameters()
+            .iter()
+            .position(|p| p.name == "output.weight")
+            .unwrap();
         let read = || net.parameters()[output].tensor.double_value(&[0, 0]);
         let mut w = read();
         let mut v = 0.0;
@@ -106,7 +115,15 @@ mod tests {
             for p in net.parameters() {
                 (p.tensor.sum(Kind::Float) * 0.5).backward();
             }
-            sgd.step(&net, Step { rate: 0.1, momentum: 0.9, weight_decay: 0.01 }).unwrap();
+            sgd.step(
+                &net,
+                Step {
+                    rate: 0.1,
+                    momentum: 0.9,
+                    weight_decay: 0.01,
+                },
+            )
+            .unwrap();
             let g = 0.5 + 0.01 * w;
             v = 0.9 * v + g;
             w -= 0.1 * (g + 0.9 * v);
@@ -117,7 +134,12 @@ mod tests {
     #[test]
     fn what_decays() {
         let net = Network::new(Device::Cpu).unwrap();
-        let names: Vec<_> = net.parameters().iter().filter(|p| decays(&p.name)).map(|p| p.name.as_str()).collect();
+        let names: Vec<_> = net
+            .parameters()
+            .iter()
+            .filter(|p| decays(&p.name))
+            .map(|p| p.name.as_str())
+            .collect();
         assert_eq!(
             names,
             ["conv1", "conv2", "conv3", "conv4", "dense1", "dense2", "output"].map(|l| format!("{l}.weight"))
@@ -126,7 +148,10 @@ mod tests {
 
     #[test]
     fn the_average_moves_by_its_share() {
-        let (a, b) = (Network::new(Device::Cpu).unwrap(), Network::new(Device::Cpu).unwrap());
+        let (a, b) = (
+            Network::new(Device::Cpu).unwrap(),
+            Network::new(Device::Cpu).unwrap(),
+        );
         let at = |n: &Network| n.parameters()[0].tensor.double_value(&[0, 0, 0, 0]);
         let want = 0.75 * at(&a) + 0.25 * at(&b);
         average(&a, &b, 0.75, 1_000_000).unwrap();

@@ -99,12 +99,18 @@ impl History {
     pub fn open(out: &Path, epoch: u32) -> Result<Self, TrainError> {
         let path = out.join(METRICS);
         let kept: String = match fs::read_to_string(&path) {
-            Ok(text) => text.lines().filter(|l| is_up_to(l, epoch)).fold(String::new(), |a, l| a + l + "\n"),
+            Ok(text) => text
+                .lines()
+                .filter(|l| is_up_to(l, epoch))
+                .fold(String::new(), |a, l| a + l + "\n"),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(TrainError::file(&path)(e)),
         };
         crate::files::replace(&path, |f| f.write_all(kept.as_bytes())).map_err(TrainError::file(&path))?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(TrainError::file(&path))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(TrainError::file(&path))?;
         let folder = out.join("tensorboard");
         let events = EventWriter::create(&folder).map_err(TrainError::file(&folder))?;
         Ok(Self { path, file, events })
@@ -164,14 +170,25 @@ impl Progress {
     pub fn new(epochs: u32, steps: usize, batch: usize) -> Self {
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some((steps * batch) as u64), ProgressDrawTarget::stderr());
+            let bar =
+                ProgressBar::with_draw_target(Some((steps * batch) as u64), ProgressDrawTarget::stderr());
             let template = "{prefix} {bar:30} {pos}/{len} images  {per_sec}  {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
             bar
         });
-        Self { bar, epochs, steps, batch, epoch: 0, done: 0, first: 0, started: now, written: now }
+        Self {
+            bar,
+            epochs,
+            steps,
+            batch,
+            epoch: 0,
+            done: 0,
+            first: 0,
+            started: now,
+            written: now,
+        }
     }
 
     /// An epoch begins, or goes on after `done` steps.
@@ -206,7 +223,9 @@ impl Progress {
         } else if self.written.elapsed() >= PLAIN_EVERY {
             self.written = Instant::now();
             let (epoch, epochs, at, of) = (self.epoch, self.epochs, self.done, self.steps);
-            say(&format!("epoch {epoch}/{epochs}  step {at}/{of}  {rate:.0} images/s  {message}"));
+            say(&format!(
+                "epoch {epoch}/{epochs}  step {at}/{of}  {rate:.0} images/s  {message}"
+            ));
         }
     }
 
@@ -249,5 +268,9 @@ pub fn rows(train: &Dataset, valid: &Dataset) -> Rows {
         hasher.update(b"|");
     }
     let sha256 = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    Rows { train: train.len(), valid: valid.len(), sha256 }
+    Rows {
+        train: train.len(),
+        valid: valid.len(),
+        sha256,
+    }
 }

@@ -16,24 +16,32 @@ pub struct Dropout(pub [f64; 6]);
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Probability of a left–right flip.
-    pub flip: f32,
+    pub flip: f64,
     /// Rotation, uniform in ± this, degrees.
-    pub rotation: f32,
+    pub rotation: f64,
     /// Size, uniform in 1 ± this.
-    pub scale: f32,
+    pub scale: f64,
     /// Shift in x and in y, uniform in ± this, fraction of the side.
-    pub shift: f32,
+    pub shift: f64,
     /// Added to all pixels, uniform in ± this, fraction of the full range.
-    pub brightness: f32,
+    pub brightness: f64,
     /// Factor on the distance from mid-gray, uniform in 1 ± this.
-    pub contrast: f32,
+    pub contrast: f64,
     /// Probability that a rectangle of 2–15 % of the area is replaced by noise (Zhong et al. 2017).
-    pub erase: f32,
+    pub erase: f64,
 }
 
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { flip: 0.5, rotation: 8.0, scale: 0.08, shift: 0.08, brightness: 0.15, contrast: 0.2, erase: 0.25 }
+        Self {
+            flip: 0.5,
+            rotation: 8.0,
+            scale: 0.08,
+            shift: 0.08,
+            brightness: 0.15,
+            contrast: 0.2,
+            erase: 0.25,
+        }
     }
 }
 
@@ -81,7 +89,14 @@ impl Default for Recipe {
             dropout: Dropout([0.0, 0.1, 0.1, 0.2, 0.3, 0.3]),
             augmentation: Augmentation::default(),
             // Mean and deviation of the training split's pixels.
-            input: InputSpec { width: 48, height: 48, channels: 1, scale: 1.0 / 255.0, mean: 0.508, std: 0.255 },
+            input: InputSpec {
+                width: 48,
+                height: 48,
+                channels: 1,
+                scale: 1.0 / 255.0,
+                mean: 0.508,
+                std: 0.255,
+            },
             seed: 1,
         }
     }
@@ -94,8 +109,12 @@ impl Recipe {
     /// [`TrainError::File`] or, if it is not a recipe or a value is out of range, [`TrainError::Invalid`].
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
         let text = std::fs::read(path).map_err(TrainError::file(path))?;
-        let invalid = |reason: String| TrainError::Invalid { path: path.to_owned(), reason };
-        let recipe: Self = serde_json::from_slice(&text).map_err(|e| invalid(format!("not a recipe: {e}")))?;
+        let invalid = |reason: String| TrainError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
+        let recipe: Self =
+            serde_json::from_slice(&text).map_err(|e| invalid(format!("not a recipe: {e}")))?;
         recipe.check().map_err(invalid)?;
         Ok(recipe)
     }
@@ -106,13 +125,20 @@ impl Recipe {
     /// A sentence naming the value.
     pub fn check(&self) -> Result<(), String> {
         let within = |name: &str, x: f64, low: f64, high: f64| {
-            if (low..=high).contains(&x) { Ok(()) } else { Err(format!("{name} is {x}; {low} to {high} is wanted")) }
+            if (low..=high).contains(&x) {
+                Ok(())
+            } else {
+                Err(format!("{name} is {x}; {low} to {high} is wanted"))
+            }
         };
         if self.epochs == 0 {
             return Err("epochs is 0; at least 1 is wanted".to_owned());
         }
         if self.batch_size < 2 {
-            return Err(format!("batch_size is {}; batch norm needs at least 2", self.batch_size));
+            return Err(format!(
+                "batch_size is {}; batch norm needs at least 2",
+                self.batch_size
+            ));
         }
         within("learning_rate", self.learning_rate, 1e-9, 100.0)?;
         within("warm_up", self.warm_up, 0.0, 1.0)?;
@@ -133,7 +159,7 @@ impl Recipe {
             ("contrast", a.contrast, 1.0),
             ("erase", a.erase, 1.0),
         ] {
-            within(name, f64::from(x), 0.0, high)?;
+            within(name, x, 0.0, high)?;
         }
         self.input.check()
     }

@@ -18,7 +18,10 @@ use super::support::{face, fer_train, small_fit, stderr, succeed};
 const TOLERANCE: f32 = 1e-4;
 
 fn faces() -> Vec<Face> {
-    (0..21).map(|i| face(i % 7, 500 + i as u64)).chain([Face([0; PIXELS]), Face([255; PIXELS])]).collect()
+    (0..21)
+        .map(|i| face(i % 7, 500 + i as u64))
+        .chain([Face([0; PIXELS]), Face([255; PIXELS])])
+        .collect()
 }
 
 fn by_network(network: &Network, folder: &ModelFolder) -> Vec<Logits> {
@@ -34,17 +37,29 @@ fn by_network(network: &Network, folder: &ModelFolder) -> Vec<Logits> {
 
 fn assert_close(what: &str, a: &[Logits], b: &[Logits]) {
     assert_eq!(a.len(), b.len());
-    let worst = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = a
+        .iter()
+        .flatten()
+        .zip(b.iter().flatten())
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(worst <= TOLERANCE, "{what}: a logit differs by {worst}");
 }
 
 /// The shipped folder (or a fresh one): its two weight files agree.
 fn files_agree(folder: &Path) -> (ModelFolder, Vec<Logits>) {
     let folder = ModelFolder::open(folder).unwrap();
-    let served = TorchScript::load(&folder, Device::Cpu).unwrap().classify(&faces()).unwrap();
+    let served = TorchScript::load(&folder, Device::Cpu)
+        .unwrap()
+        .classify(&faces())
+        .unwrap();
     let network = Network::new(Device::Cpu).unwrap();
     load_network(&folder.file("model.safetensors"), &network).unwrap();
-    assert_close("model.pt and model.safetensors", &served, &by_network(&network, &folder));
+    assert_close(
+        "model.pt and model.safetensors",
+        &served,
+        &by_network(&network, &folder),
+    );
     (folder, served)
 }
 
@@ -53,7 +68,10 @@ fn the_shipped_weights_agree() {
     let (folder, _) = files_agree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("model"));
     let weights = std::fs::read(folder.file("model.safetensors")).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
-    let count: usize = tensors.iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum();
+    let count: usize = tensors
+        .iter()
+        .map(|(_, t)| t.shape().iter().product::<usize>())
+        .sum();
     assert_eq!(count, 3_823_367);
 }
 
@@ -61,10 +79,20 @@ fn the_shipped_weights_agree() {
 fn an_export_agrees_with_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     succeed(small_fit(dir.path(), "run").args(["--epochs", "1"]));
-    let (checkpoint, out) = (dir.path().join("run/best.safetensors"), dir.path().join("exported"));
+    let (checkpoint, out) = (
+        dir.path().join("run/best.safetensors"),
+        dir.path().join("exported"),
+    );
     succeed(
         fer_train()
-            .args(["export", "--model-name", "mine", "--model-version", "7", "--checkpoint"])
+            .args([
+                "export",
+                "--model-name",
+                "mine",
+                "--model-version",
+                "7",
+                "--checkpoint",
+            ])
             .arg(&checkpoint)
             .arg("--out")
             .arg(&out)
@@ -80,7 +108,10 @@ fn an_export_agrees_with_its_checkpoint() {
     assert_eq!(manifest.training["seed"], state.recipe.seed);
     // What `fit` itself wrote is the same model.
     let (fitted, _) = files_agree(&dir.path().join("run/model"));
-    assert_eq!(fitted.manifest().files["model.safetensors"], manifest.files["model.safetensors"]);
+    assert_eq!(
+        fitted.manifest().files["model.safetensors"],
+        manifest.files["model.safetensors"]
+    );
     let card = std::fs::read_to_string(out.join("README.md")).unwrap();
     for word in ["# mine 7", "Art. 5(1)(f)", "FER2013", "| disgust |"] {
         assert!(card.contains(word), "{word}");
@@ -92,12 +123,20 @@ fn weights_can_be_a_starting_point() {
     let dir = tempfile::tempdir().unwrap();
     succeed(small_fit(dir.path(), "first").args(["--epochs", "1"]));
     let weights = dir.path().join("first/model/model.safetensors");
-    succeed(small_fit(dir.path(), "second").args(["--epochs", "1", "--init"]).arg(&weights));
+    succeed(
+        small_fit(dir.path(), "second")
+            .args(["--epochs", "1", "--init"])
+            .arg(&weights),
+    );
     let output = small_fit(dir.path(), "third")
         .args(["--init"])
         .arg(dir.path().join("train.csv"))
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("train.csv: not a whole safetensors file"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("train.csv: not a whole safetensors file"),
+        "{}",
+        stderr(&output)
+    );
 }

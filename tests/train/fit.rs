@@ -15,7 +15,10 @@ const LAST: &str = "last.safetensors";
 fn wait_for_checkpoint(child: &mut Child, out: &Path) {
     let limit = Instant::now() + Duration::from_secs(120);
     while !out.join(LAST).exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the run ended before its first checkpoint"
+        );
         assert!(Instant::now() < limit, "no checkpoint after two minutes");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -49,21 +52,38 @@ fn a_resumed_run_ends_in_the_same_bytes_as_one_that_was_never_stopped() {
     let stopped = child.wait_with_output().unwrap();
     // Had it finished before the signal came, this test would show nothing.
     assert_eq!(stopped.status.code(), Some(130), "{}", stderr(&stopped));
-    assert!(stderr(&stopped).contains("--resume goes on"), "{}", stderr(&stopped));
+    assert!(
+        stderr(&stopped).contains("--resume goes on"),
+        "{}",
+        stderr(&stopped)
+    );
     succeed(small_fit(dir.path(), "interrupted").arg("--resume"));
 
     let whole = fs::read(path("whole").join(LAST)).unwrap();
     for other in ["killed", "interrupted"] {
-        assert!(fs::read(path(other).join(LAST)).unwrap() == whole, "{other}: other weights, momentum or state");
+        assert!(
+            fs::read(path(other).join(LAST)).unwrap() == whole,
+            "{other}: other weights, momentum or state"
+        );
         let epochs: Vec<_> = metrics(&path(other)).iter().map(|m| m["epoch"].clone()).collect();
         assert_eq!(epochs, [1, 2], "{other}");
         for (a, b) in metrics(&path(other)).iter().zip(metrics(&path("whole"))) {
-            assert_eq!((&a["train_loss"], &a["valid_log_loss"]), (&b["train_loss"], &b["valid_log_loss"]), "{other}");
+            assert_eq!(
+                (&a["train_loss"], &a["valid_log_loss"]),
+                (&b["train_loss"], &b["valid_log_loss"]),
+                "{other}"
+            );
         }
     }
 
     // What a finished run leaves behind.
-    for file in ["best.safetensors", "metrics.jsonl", "model/model.pt", "model/model.json", "model/README.md"] {
+    for file in [
+        "best.safetensors",
+        "metrics.jsonl",
+        "model/model.pt",
+        "model/model.json",
+        "model/README.md",
+    ] {
         assert!(path("whole").join(file).is_file(), "{file}");
     }
     let events: Vec<_> = fs::read_dir(path("whole").join("tensorboard")).unwrap().collect();
@@ -90,14 +110,23 @@ fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() 
         assert!(stderr(&output).contains(word), "{}", stderr(&output));
     };
     refused(small_fit(dir.path(), "run").args(["--epochs", "1"]), "--resume");
-    refused(small_fit(dir.path(), "run").args(["--resume", "--seed", "9", "--epochs", "1"]), "another recipe");
+    refused(
+        small_fit(dir.path(), "run").args(["--resume", "--seed", "9", "--epochs", "1"]),
+        "another recipe",
+    );
     refused(small_fit(dir.path(), "none").arg("--resume"), "no checkpoint");
     fs::write(dir.path().join("train.csv"), labelled_csv(24, 77)).unwrap();
-    refused(small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]), "other rows");
+    refused(
+        small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]),
+        "other rows",
+    );
     let last = dir.path().join("run").join(LAST);
     let half = fs::read(&last).unwrap();
     fs::write(&last, &half[..half.len() / 2]).unwrap();
-    refused(small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]), "cut short");
+    refused(
+        small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]),
+        "cut short",
+    );
 }
 
 /// A disk that fills up while a checkpoint is written, played by a limit on the size of files.
@@ -123,10 +152,20 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains(LAST), "the message names the file: {}", stderr(&output));
+    assert!(
+        stderr(&output).contains(LAST),
+        "the message names the file: {}",
+        stderr(&output)
+    );
     assert!(fs::read(&last).unwrap() == before);
-    let left: Vec<_> = fs::read_dir(dir.path().join("run")).unwrap().map(|f| f.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|f| f.to_string_lossy().ends_with(".part")), "{left:?}");
+    let left: Vec<_> = fs::read_dir(dir.path().join("run"))
+        .unwrap()
+        .map(|f| f.unwrap().file_name())
+        .collect();
+    assert!(
+        !left.iter().any(|f| f.to_string_lossy().ends_with(".part")),
+        "{left:?}"
+    );
     succeed(small_fit(dir.path(), "run").arg("--resume"));
 }
 
@@ -151,7 +190,16 @@ fn validation_rows_are_taken_from_the_file_itself_where_none_are_given() {
         let out = dir.path().join(format!("out-{train}"));
         let output = succeed(
             fer_train()
-                .args(["fit", "--epochs", "1", "--batch-size", "16", "--precision", "f32", "--train"])
+                .args([
+                    "fit",
+                    "--epochs",
+                    "1",
+                    "--batch-size",
+                    "16",
+                    "--precision",
+                    "f32",
+                    "--train",
+                ])
                 .arg(file)
                 .arg("--out")
                 .arg(out),

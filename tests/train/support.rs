@@ -21,7 +21,11 @@ pub fn face(label: usize, seed: u64) -> Face {
     let mut pixels = [0u8; PIXELS];
     for (i, p) in pixels.iter_mut().enumerate() {
         let (x, y) = ((i % SIDE) as f32 - 23.5, (i / SIDE) as f32 - 23.5);
-        let mut gray = if (x / 18.0).powi(2) + (y / 22.0).powi(2) < 1.0 { 180.0 } else { 60.0 };
+        let mut gray = if (x / 18.0).powi(2) + (y / 22.0).powi(2) < 1.0 {
+            180.0
+        } else {
+            60.0
+        };
         if (x.abs() - 8.0).powi(2) + (y + 7.0).powi(2) < 9.0 {
             gray = 30.0;
         }
@@ -65,16 +69,24 @@ pub fn small_fit(dir: &Path, out: &str) -> Command {
         std::fs::write(&valid, labelled_csv(6, 1000)).unwrap();
     }
     let mut command = fer_train();
-    command.arg("fit").arg("--train").arg(train).arg("--valid").arg(valid).arg("--out").arg(dir.join(out)).args([
-        "--epochs",
-        "2",
-        "--batch-size",
-        "8",
-        "--precision",
-        "f32",
-        "--checkpoint-seconds",
-        "0",
-    ]);
+    command
+        .arg("fit")
+        .arg("--train")
+        .arg(train)
+        .arg("--valid")
+        .arg(valid)
+        .arg("--out")
+        .arg(dir.join(out))
+        .args([
+            "--epochs",
+            "2",
+            "--batch-size",
+            "8",
+            "--precision",
+            "f32",
+            "--checkpoint-seconds",
+            "0",
+        ]);
     command
 }
 

@@ -85,7 +85,10 @@ fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
         None => "the file has a header but no rows".to_owned(),
     };
     if let Some(first) = skipped.first.first() {
-        text.push_str(&format!("; {} bad rows were skipped, the first: {first}", skipped.count));
+        text.push_str(&format!(
+            "; {} bad rows were skipped, the first: {first}",
+            skipped.count
+        ));
     }
     text
 }
@@ -128,9 +131,7 @@ pub enum BadRow {
     #[error("the label is empty; 0–6 is wanted")]
     LabelEmpty,
     /// A whole number that is no label.
-    #[error(
-        "label {0} is outside 0–6 (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral)"
-    )]
+    #[error("label {0} is outside 0–6 (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral)")]
     LabelRange(String),
     /// Not a number.
     #[error("label '{0}' is not a whole number; 0–6 is wanted")]

@@ -27,7 +27,13 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(input: Box<dyn BufRead + Send>) -> Self {
-        Self { input, buffer: Vec::with_capacity(16 * 1024), number: 0, terminated: true, after_cr: false }
+        Self {
+            input,
+            buffer: Vec::with_capacity(16 * 1024),
+            number: 0,
+            terminated: true,
+            after_cr: false,
+        }
     }
 
     /// Reads on to the end of the next line; `None` at the end of the file.

@@ -26,7 +26,13 @@ pub(super) struct Splitter {
 
 impl Default for Splitter {
     fn default() -> Self {
-        Self { core: fresh_parser(), line: Vec::new(), fields: Vec::new(), ends: Vec::new(), count: 0 }
+        Self {
+            core: fresh_parser(),
+            line: Vec::new(),
+            fields: Vec::new(),
+            ends: Vec::new(),
+            count: 0,
+        }
     }
 }
 
@@ -42,7 +48,9 @@ impl Splitter {
         if self.ends.len() < most {
             self.ends.resize(most, 0);
         }
-        let (result, _, _, count) = self.core.read_record(&self.line, &mut self.fields, &mut self.ends);
+        let (result, _, _, count) = self
+            .core
+            .read_record(&self.line, &mut self.fields, &mut self.ends);
         self.count = count;
         let whole = matches!(result, ReadRecordResult::Record);
         if !whole {
@@ -109,7 +117,10 @@ impl Layout {
                 b"usage" => &mut usage,
                 _ => {
                     let name = shown(name, SHOWN_VALUE);
-                    return Err(format!("the header '{}' has an unknown column '{name}'", header()));
+                    return Err(format!(
+                        "the header '{}' has an unknown column '{name}'",
+                        header()
+                    ));
                 }
             };
             if slot.replace(i).is_some() {
@@ -118,11 +129,20 @@ impl Layout {
             }
         }
         let pixels = pixels.ok_or_else(|| format!("the header '{}' has no column 'pixels'", header()))?;
-        Ok(Self { columns: splitter.count, pixels, emotion, usage })
+        Ok(Self {
+            columns: splitter.count,
+            pixels,
+            emotion,
+            usage,
+        })
     }
 
     pub(super) fn pixels_only(self) -> Self {
-        Self { emotion: None, usage: None, ..self }
+        Self {
+            emotion: None,
+            usage: None,
+            ..self
+        }
     }
 
     pub(super) fn has_labels(&self) -> bool {
@@ -142,17 +162,25 @@ impl Layout {
     ) -> Result<Parsed, BadRow> {
         check_text(line)?;
         if !splitter.split(line) {
-            return Err(if terminated { BadRow::OpenQuote } else { BadRow::CutInQuote });
+            return Err(if terminated {
+                BadRow::OpenQuote
+            } else {
+                BadRow::CutInQuote
+            });
         }
         if splitter.count != self.columns {
-            return Err(BadRow::Columns { found: splitter.count, wanted: self.columns });
+            return Err(BadRow::Columns {
+                found: splitter.count,
+                wanted: self.columns,
+            });
         }
         let label = self.emotion.map(|i| parse_label(splitter.field(i))).transpose()?;
         let usage = self.usage.map(|i| parse_usage(splitter.field(i))).transpose()?;
         let face = parse_pixels(splitter.field(self.pixels)).map_err(|e| match e {
-            BadRow::PixelCount { found, .. } => {
-                BadRow::PixelCount { found, cut: !terminated && found < PIXELS }
-            }
+            BadRow::PixelCount { found, .. } => BadRow::PixelCount {
+                found,
+                cut: !terminated && found < PIXELS,
+            },
             other => other,
         })?;
         Ok(Parsed { label, usage, face })
@@ -165,7 +193,10 @@ fn check_text(line: &[u8]) -> Result<(), BadRow> {
     }
     std::str::from_utf8(line).map(|_| ()).map_err(|e| {
         let i = e.valid_up_to();
-        BadRow::NotUtf8 { byte: line.get(i).copied().unwrap_or_default(), at: i + 1 }
+        BadRow::NotUtf8 {
+            byte: line.get(i).copied().unwrap_or_default(),
+            at: i + 1,
+        }
     })
 }
 
@@ -191,7 +222,10 @@ fn parse_usage(field: &[u8]) -> Result<Usage, BadRow> {
 fn parse_pixels(field: &[u8]) -> Result<Face, BadRow> {
     let mut face = [0; PIXELS];
     let mut found = 0;
-    for token in field.split(u8::is_ascii_whitespace).filter(|token| !token.is_empty()) {
+    for token in field
+        .split(u8::is_ascii_whitespace)
+        .filter(|token| !token.is_empty())
+    {
         let Some(value) = small_number(token) else {
             let (value, position) = (shown(token, SHOWN_VALUE), found + 1);
             return Err(if is_whole_number(token) {
@@ -205,7 +239,11 @@ fn parse_pixels(field: &[u8]) -> Result<Face, BadRow> {
         }
         found += 1;
     }
-    if found == PIXELS { Ok(Face(face)) } else { Err(BadRow::PixelCount { found, cut: false }) }
+    if found == PIXELS {
+        Ok(Face(face))
+    } else {
+        Err(BadRow::PixelCount { found, cut: false })
+    }
 }
 
 /// A number 0–255 in decimal digits, nothing else.
