@@ -23,3 +23,5 @@
 pub mod emotion;
 pub mod engine;
 pub mod image;
+pub mod files;
+pub mod train;

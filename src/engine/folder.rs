@@ -210,3 +210,68 @@ pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
     }
     Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder whose manifest is right: `model.pt` holds three bytes, which is all that is looked at here.
+    fn folder() -> (tempfile::TempDir, serde_json::Value) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_TORCHSCRIPT), b"abc").unwrap();
+        let manifest = serde_json::json!({
+            "name": "m", "version": "1", "labels": Emotion::ALL,
+            "input": {"width": 48, "height": 48, "channels": 1, "scale": 1.0, "mean": 0.0, "std": 1.0},
+            "files": {"model.pt": {
+                // FIPS 180-2, appendix B.1.
+                "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "bytes": 3}},
+        });
+        (dir, manifest)
+    }
+
+    fn open(dir: &tempfile::TempDir, manifest: &serde_json::Value) -> Result<ModelFolder, String> {
+        std::fs::write(dir.path().join(FILE_MANIFEST), manifest.to_string()).unwrap();
+        ModelFolder::open(dir.path()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_whole_folder_opens() {
+        let (dir, manifest) = folder();
+        let opened = open(&dir, &manifest).unwrap();
+        assert_eq!(opened.manifest().name, "m");
+        assert_eq!(opened.file(FILE_TORCHSCRIPT), dir.path().join("model.pt"));
+    }
+
+    #[test]
+    fn what_differs_from_the_manifest_is_named() {
+        let (dir, manifest) = folder();
+        for (bytes, word) in [(b"abd".as_slice(), "SHA-256"), (b"abcd", "4 bytes"), (b"", "0 bytes")] {
+            std::fs::write(dir.path().join(FILE_TORCHSCRIPT), bytes).unwrap();
+            let message = open(&dir, &manifest).unwrap_err();
+            assert!(message.contains("model.pt") && message.contains(word), "{message}");
+        }
+        std::fs::remove_file(dir.path().join(FILE_TORCHSCRIPT)).unwrap();
+        assert!(open(&dir, &manifest).unwrap_err().contains("cannot read"));
+    }
+
+    #[test]
+    fn a_manifest_of_something_else_is_refused() {
+        type Change = fn(&mut serde_json::Value);
+        let changes: [(Change, &str); 8] = [
+            (|m| m["labels"][0] = "happy".into(), "labels"),
+            (|m| m["labels"] = serde_json::json!([]), "labels"),
+            (|m| m["input"]["width"] = 64.into(), "64"),
+            (|m| m["input"]["std"] = 0.into(), "std"),
+            (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
+            (|m| m["version"] = "".into(), "empty"),
+            (|m| m["files"] = serde_json::json!({}), "model.pt"),
+            (|m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(), "plain name"),
+        ];
+        for (change, word) in changes {
+            let (dir, mut manifest) = folder();
+            change(&mut manifest);
+            let message = open(&dir, &manifest).unwrap_err();
+            assert!(message.contains(FILE_MANIFEST) && message.contains(word), "{word}: {message}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ pub use folder::{
     FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
     sha256_hex,
 };
-pub use torchscript::TorchScript;
+pub use torchscript::{TorchScript, to_input, to_logits};
 
 use std::{fmt, path::PathBuf, str::FromStr};
 

@@ -1,0 +1,234 @@
+//! All of a run's state in one safetensors file, and single networks in the same format.
+//!
+//! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`.
+//! Metadata `fer-train`: [`State`] as JSON. Randomness needs no entry: all of it follows from the recipe's
+//! seed, the epoch and the step.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    TrainError,
+    network::{Named, Network, channels_last},
+    optimiser::Sgd,
+    recipe::Recipe,
+};
+
+const METADATA: &str = "fer-train";
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// `f32` or `bf16`: what the forward pass computed in.
+    pub precision: String,
+    /// What it was trained on, so that a run is not resumed on other rows.
+    pub rows: Rows,
+    /// Finished epochs.
+    pub epoch: u32,
+    /// Steps done in the epoch under way.
+    pub step: usize,
+    /// Sums over those steps.
+    pub sums: Sums,
+    /// The best epoch so far by validation accuracy.
+    pub best: Option<Best>,
+}
+
+/// The rows a run sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Training rows.
+    pub train: usize,
+    /// Validation rows.
+    pub valid: usize,
+    /// SHA-256 over faces and labels of both.
+    pub sha256: String,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Of loss times rows.
+    pub loss: f64,
+    /// Of rows whose likeliest label was the right one.
+    pub correct: u64,
+    /// Of rows.
+    pub rows: u64,
+}
+
+/// An epoch and its validation accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// From 1.
+    pub epoch: u32,
+    /// 0–1.
+    pub accuracy: f64,
+}
+
+/// Everything a run is.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where it stands.
+    pub state: State,
+    /// The weights being trained.
+    pub network: Network,
+    /// Their running average: what is validated and exported.
+    pub average: Network,
+    /// The optimiser.
+    pub sgd: Sgd,
+}
+
+impl Checkpoint {
+    /// Writes it; a failure leaves the file that was there.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] (a full disk, …) or what libtorch says.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let tensors = prefixed("network/", self.network.tensors())
+            .chain(prefixed("average/", self.average.tensors()))
+            .chain(prefixed("momentum/", self.sgd.state().iter()));
+        let state = serde_json::to_string(&self.state)
+            .map_err(|e| TrainError::Invalid { path: path.to_owned(), reason: format!("state: {e}") })?;
+        write(path, tensors, Some(state))
+    }
+
+    /// Reads it onto the device.
+    ///
+    /// # Errors
+    /// [`TrainError::File`], or [`TrainError::Invalid`] if it is not a whole checkpoint of this network.
+    pub fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
+        let file = WeightFile::read(path)?;
+        let network = Network::new(device)?;
+        let average = network.snapshot()?;
+        let sgd = Sgd::new(&network)?;
+        file.fill("network/", network.tensors())?;
+        file.fill("average/", average.tensors())?;
+        file.fill("momentum/", sgd.state().iter())?;
+        Ok(Self { state: file.state()?, network, average, sgd })
+    }
+}
+
+/// The averaged network of a checkpoint and the state it was saved in.
+///
+/// # Errors
+/// As [`Checkpoint::load`].
+pub fn load_average(path: &Path) -> Result<(Network, State), TrainError> {
+    let file = WeightFile::read(path)?;
+    let network = Network::new(Device::Cpu)?;
+    file.fill("average/", network.tensors())?;
+    Ok((network, file.state()?))
+}
+
+/// Writes a network by its tensors' plain names: `model.safetensors`.
+///
+/// # Errors
+/// As [`Checkpoint::save`].
+pub fn save_network(network: &Network, path: &Path) -> Result<(), TrainError> {
+    write(path, prefixed("", network.tensors()), None)
+}
+
+/// Fills a network from such a file.
+///
+/// # Errors
+/// As [`Checkpoint::load`].
+pub fn load_network(path: &Path, network: &Network) -> Result<(), TrainError> {
+    WeightFile::read(path)?.fill("", network.tensors())
+}
+
+fn prefixed<'a>(
+    prefix: &'a str,
+    tensors: impl Iterator<Item = &'a Named> + 'a,
+) -> impl Iterator<Item = (String, &'a Tensor)> + 'a {
+    tensors.map(move |n| (format!("{prefix}{}", n.name), &n.tensor))
+}
+
+fn write<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (String, &'a Tensor)>,
+    state: Option<String>,
+) -> Result<(), TrainError> {
+    let mut data = Vec::new();
+    for (name, tensor) in tensors {
+        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
+        let mut values = vec![0f32; flat.numel()];
+        let count = values.len();
+        flat.f_copy_data(&mut values, count)?;
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let shape = tensor.size().into_iter().map(|d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
+        data.push((name, shape, bytes));
+    }
+    let invalid = |e: safetensors::SafeTensorError| TrainError::Invalid {
+        path: path.to_owned(),
+        reason: format!("cannot be written as safetensors: {e}"),
+    };
+    let views = data
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(invalid)?;
+    // One key only: with several their order, and so the file's hash, would differ from run to run.
+    let metadata = state.map(|s| HashMap::from([(METADATA.to_owned(), s)]));
+    let bytes = safetensors::serialize(views, metadata).map_err(invalid)?;
+    crate::files::replace(path, |f| f.write_all(&bytes)).map_err(TrainError::file(path))
+}
+
+/// A safetensors file in memory.
+struct WeightFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl WeightFile {
+    fn read(path: &Path) -> Result<Self, TrainError> {
+        Ok(Self { path: path.to_owned(), bytes: std::fs::read(path).map_err(TrainError::file(path))? })
+    }
+
+    fn invalid(&self, reason: String) -> TrainError {
+        TrainError::Invalid { path: self.path.clone(), reason }
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
+        SafeTensors::deserialize(&self.bytes)
+            .map_err(|e| self.invalid(format!("not a whole safetensors file ({e}); it may be cut short or of another kind")))
+    }
+
+    fn state(&self) -> Result<State, TrainError> {
+        let (_, metadata) = SafeTensors::read_metadata(&self.bytes).map_err(|e| self.invalid(e.to_string()))?;
+        let state = metadata.metadata().as_ref().and_then(|m| m.get(METADATA));
+        let Some(state) = state else {
+            return Err(self.invalid("holds weights but no training state: not a checkpoint of fer-train".to_owned()));
+        };
+        serde_json::from_str(state).map_err(|e| self.invalid(format!("its training state is not understood: {e}")))
+    }
+
+    fn fill<'a>(&self, prefix: &str, into: impl Iterator<Item = &'a Named>) -> Result<(), TrainError> {
+        let _no_grad = tch::no_grad_guard();
+        let file = self.tensors()?;
+        for named in into {
+            let name = format!("{prefix}{}", named.name);
+            let view = file.tensor(&name).map_err(|_| self.invalid(format!("has no tensor '{name}'")))?;
+            let shape: Vec<i64> = view.shape().iter().map(|d| i64::try_from(*d).unwrap_or(-1)).collect();
+            if view.dtype() != Dtype::F32 || shape != named.tensor.size() {
+                let wanted = named.tensor.size();
+                return Err(self.invalid(format!(
+                    "tensor '{name}' is {:?} {shape:?}; float {wanted:?} is wanted",
+                    view.dtype()
+                )));
+            }
+            let values: Vec<f32> =
+                view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let source = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
+            let source = channels_last(&source.f_to_kind(Kind::Float)?)?;
+            named.tensor.shallow_clone().f_copy_(&source)?;
+        }
+        Ok(())
+    }
+}

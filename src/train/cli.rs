@@ -1,0 +1,239 @@
+//! The flags of `fer-train`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{fit::Precision, recipe::Recipe, TrainError};
+use crate::engine::DeviceRequest;
+
+/// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
+/// measures it.
+#[derive(Debug, Parser)]
+#[command(name = "fer-train", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train: checkpoints, records and at the end a model folder in --out
+    Fit(Box<FitArgs>),
+    /// Score a model folder on a labelled CSV
+    Eval(EvalArgs),
+    /// Write a label for every row of a CSV that has only pixels
+    Predict(PredictArgs),
+    /// Write the model folder of a checkpoint
+    Export(ExportArgs),
+}
+
+/// `fit`.
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// Training rows: emotion,pixels or with a Usage column, of which the Training rows are taken
+    #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
+    pub train: PathBuf,
+    /// Validation rows. Without it: the PublicTest rows if --train has a Usage column, else a tenth of its rows,
+    /// every label in proportion, chosen by the seed
+    #[arg(long, env = "FER_VALID", value_name = "CSV")]
+    pub valid: Option<PathBuf>,
+    /// Folder for checkpoints, metrics.jsonl, TensorBoard events and the model folder `model`
+    #[arg(long, env = "FER_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on where the run in --out stopped; the same flags must be given
+    #[arg(long)]
+    pub resume: bool,
+    /// JSON file with a recipe; what it leaves out has its default [see model/model.json for a whole one]
+    #[arg(long, env = "FER_RECIPE", value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Start from the weights of a model.safetensors instead of random ones
+    #[arg(long, env = "FER_INIT", value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// Passes over the training rows [default: 18, or the recipe's]
+    #[arg(long, env = "FER_EPOCHS", value_name = "N")]
+    pub epochs: Option<u32>,
+    /// Rows a step [default: 128, or the recipe's]
+    #[arg(long, env = "FER_BATCH_SIZE", value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Highest learning rate [default: 0.08, or the recipe's]
+    #[arg(long, env = "FER_LEARNING_RATE", value_name = "X")]
+    pub learning_rate: Option<f64>,
+    /// Where all randomness comes from [default: 1, or the recipe's]
+    #[arg(long, env = "FER_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+    /// What forward and backward pass compute in; weights are always f32. auto: bf16 where the processor or GPU
+    /// has it
+    #[arg(long, env = "FER_PRECISION", default_value = "auto")]
+    pub precision: PrecisionRequest,
+    /// Seconds between checkpoints within an epoch; one is written after every epoch anyway
+    #[arg(long, env = "FER_CHECKPOINT_SECONDS", default_value_t = 60, value_name = "N")]
+    pub checkpoint_seconds: u64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Model folder
+    #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
+    pub model: PathBuf,
+    /// Labelled rows
+    #[arg(long, env = "FER_DATA", value_name = "CSV")]
+    pub data: PathBuf,
+    /// Only rows of this set, where the CSV has a Usage column
+    #[arg(long, env = "FER_USAGE", value_name = "SET")]
+    pub usage: Option<UsageArg>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub rows: RowArgs,
+}
+
+/// `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Model folder
+    #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
+    pub model: PathBuf,
+    /// Rows with a pixels column; other columns are not looked at
+    #[arg(long, env = "FER_DATA", value_name = "CSV")]
+    pub data: PathBuf,
+    /// Where the labels go: one `emotion` (0–6) a row, in order
+    #[arg(long, env = "FER_OUT", value_name = "CSV")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// best.safetensors or last.safetensors of a run
+    #[arg(long, env = "FER_CHECKPOINT", value_name = "FILE")]
+    pub checkpoint: PathBuf,
+    /// Model folder to write
+    #[arg(long, env = "FER_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Score it on these labelled rows and write the scores into model.json and the model card
+    #[arg(long, env = "FER_DATA", value_name = "CSV")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct MachineArgs {
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, env = "FER_DEVICE", default_value_t = DeviceRequest::Auto)]
+    pub device: DeviceRequest,
+    /// CPU threads [default: the cores this process may use]
+    #[arg(long, env = "FER_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl MachineArgs {
+    /// Sets libtorch's thread count for this process and says where to compute.
+    ///
+    /// # Errors
+    /// CUDA was asked for and there is none.
+    pub fn apply(&self) -> Result<tch::Device, TrainError> {
+        let threads = self.threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, |n| i32::try_from(n.get()).unwrap_or(1)),
+            i32::from,
+        );
+        tch::set_num_threads(threads);
+        Ok(self.device.resolve()?)
+    }
+}
+
+/// How to read rows.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RowArgs {
+    /// Leave bad rows out and say how many, instead of stopping at the first
+    #[arg(long, env = "FER_SKIP_BAD_ROWS")]
+    pub skip_bad_rows: bool,
+}
+
+/// What to call the model.
+#[derive(Debug, Clone, Args)]
+pub struct IdentityArgs {
+    /// Name written into model.json
+    #[arg(long, env = "FER_MODEL_NAME", default_value = "fer2013", value_name = "NAME")]
+    pub model_name: String,
+    /// Version written into model.json
+    #[arg(long, env = "FER_MODEL_VERSION", default_value = "1", value_name = "VERSION")]
+    pub model_version: String,
+}
+
+/// `--precision`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionRequest {
+    /// bf16 where the processor or GPU has it
+    Auto,
+    /// bfloat16
+    Bf16,
+    /// 32-bit float
+    F32,
+}
+
+impl PrecisionRequest {
+    /// What to compute in on that device.
+    #[must_use]
+    pub fn resolve(self, device: tch::Device) -> Precision {
+        match self {
+            Self::Auto => Precision::detect(device),
+            Self::Bf16 => Precision::Bf16,
+            Self::F32 => Precision::F32,
+        }
+    }
+}
+
+/// `--usage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum UsageArg {
+    /// 28,709 rows
+    Training,
+    /// 3,589 rows
+    PublicTest,
+    /// 3,589 rows
+    PrivateTest,
+}
+
+impl FitArgs {
+    /// The recipe file's values (or the defaults) with the flags on top.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a value is out of range.
+    pub fn recipe(&self) -> Result<Recipe, TrainError> {
+        let mut recipe = self.recipe.as_deref().map_or_else(|| Ok(Recipe::default()), Recipe::from_file)?;
+        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
+        recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
+        recipe.learning_rate = self.learning_rate.unwrap_or(recipe.learning_rate);
+        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.check().map_err(TrainError::Usage)?;
+        Ok(recipe)
+    }
+
+    /// Time between checkpoints within an epoch.
+    #[must_use]
+    pub const fn checkpoint_every(&self) -> Duration {
+        Duration::from_secs(self.checkpoint_seconds)
+    }
+}

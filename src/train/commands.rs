@@ -1,0 +1,219 @@
+//! What `fer-train`'s subcommands do.
+
+use std::{
+    io::Write,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{
+    TrainError,
+    checkpoint::{State, load_average},
+    cli::{EvalArgs, ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs, UsageArg},
+    data::{Dataset, Options, Reader, Usage},
+    evaluate::Scores,
+    export::{Identity, export, write_manifest},
+    fit::{BEST, LAST, Outcome, Run, class_counts_line, fit},
+    network::Network,
+    progress::say,
+};
+use crate::{
+    emotion::Probabilities,
+    engine::{Classifier, ModelFolder, TorchScript},
+    image::Face,
+};
+
+/// Rows that go through the network at once where there is no latency to mind.
+const BATCH: usize = 128;
+
+/// Exit code of a command stopped with Ctrl-C, as shells give it.
+const STOPPED: u8 = 130;
+
+/// Trains, then writes the model folder `out/model`.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
+    let recipe = args.recipe()?;
+    let device = args.machine.apply()?;
+    let precision = args.precision.resolve(device);
+    let (train, valid) = load_split(args, recipe.seed)?;
+    say(&format!("training rows   {:>6}: {}", train.len(), class_counts_line(&train.class_counts())));
+    say(&format!("validation rows {:>6}: {}", valid.len(), class_counts_line(&valid.class_counts())));
+    say(&format!(
+        "{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",
+        recipe.epochs,
+        train.len() / recipe.batch_size.min(train.len()),
+        recipe.batch_size.min(train.len()),
+        precision.name(),
+        crate::engine::device_name(device),
+        tch::get_num_threads(),
+        recipe.seed
+    ));
+    let stop = stop_on_signal()?;
+    let run = Run {
+        out: args.out.clone(),
+        precision,
+        device,
+        checkpoint_every: args.checkpoint_every(),
+        resume: args.resume,
+        init: args.init.clone(),
+        stop: &stop,
+    };
+    match fit(&train, &valid, &recipe, &run)? {
+        Outcome::Stopped { epoch, step } => {
+            say(&format!(
+                "stopped after epoch {epoch}, step {step}; {} holds it: the same command with --resume goes on",
+                args.out.join(LAST).display()
+            ));
+            Ok(STOPPED)
+        }
+        Outcome::Finished(best) => {
+            say(&format!("best: epoch {} with validation accuracy {:.4}", best.epoch, best.accuracy));
+            let (network, state) = load_average(&args.out.join(BEST))?;
+            write_folder(&network, &state, &args.identity, Some(&valid), &args.out.join("model"))?;
+            Ok(0)
+        }
+    }
+}
+
+fn stop_on_signal() -> Result<Arc<AtomicBool>, TrainError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if set.swap(true, Ordering::Relaxed) {
+            // A second Ctrl-C means now; the last checkpoint is whole in any case.
+            std::process::exit(i32::from(STOPPED));
+        }
+        say("stopping after this step (again to stop at once) …");
+    })
+    .map_err(|e| TrainError::Usage(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stop)
+}
+
+/// The training and validation rows the flags mean.
+fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainError> {
+    let options = Options { skip_bad_rows: args.rows.skip_bad_rows };
+    let by_usage = Reader::open(&args.train, options)?.has_usage();
+    let train = load(&args.train, by_usage.then_some(Usage::Training), args.rows)?;
+    match &args.valid {
+        Some(path) => {
+            let by_usage = Reader::open(path, options)?.has_usage();
+            Ok((train, load(path, by_usage.then_some(Usage::PublicTest), args.rows)?))
+        }
+        None if by_usage => Ok((train, load(&args.train, Some(Usage::PublicTest), args.rows)?)),
+        None => Ok(train.hold_out(10, seed)?),
+    }
+}
+
+/// Reads labelled rows and says what was left out.
+fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
+    let data = Dataset::load(path, usage, Options { skip_bad_rows: rows.skip_bad_rows })?;
+    let skipped = data.skipped();
+    if skipped.count > 0 {
+        say(&format!("{}: {} bad rows left out, the first:", path.display(), skipped.count));
+        for message in &skipped.first {
+            say(&format!("  {message}"));
+        }
+    }
+    Ok(data)
+}
+
+/// Scores a model folder through the engine that serves it.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
+    let usage = args.usage.map(|u| match u {
+        UsageArg::Training => Usage::Training,
+        UsageArg::PublicTest => Usage::PublicTest,
+        UsageArg::PrivateTest => Usage::PrivateTest,
+    });
+    let device = args.machine.apply()?;
+    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
+    let scores = score(&mut engine, &load(&args.data, usage, args.rows)?)?;
+    let text = if args.json { json(&scores)?.to_string() } else { scores.to_string() };
+    print(&text)?;
+    Ok(0)
+}
+
+fn json(scores: &Scores) -> Result<serde_json::Value, TrainError> {
+    serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
+}
+
+fn score(engine: &mut dyn Classifier, data: &Dataset) -> Result<Scores, TrainError> {
+    let mut predictions = Vec::with_capacity(data.len());
+    for (faces, labels) in data.faces().chunks(BATCH).zip(data.labels().chunks(BATCH)) {
+        let faces: Vec<Face> = faces.iter().map(|f| Face(*f)).collect();
+        predictions.extend(labels.iter().copied().zip(classify(engine, &faces)?));
+    }
+    Ok(Scores::from_predictions(predictions))
+}
+
+fn classify(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Probabilities>, TrainError> {
+    engine
+        .classify(faces)?
+        .iter()
+        .map(|l| Probabilities::from_logits(l).map_err(|e| TrainError::Usage(e.to_string())))
+        .collect()
+}
+
+/// Fills in `emotion` for a CSV that has only `pixels`.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
+    let device = args.machine.apply()?;
+    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
+    let rows = super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
+    say(&format!("{rows} rows written to {}", args.out.display()));
+    Ok(0)
+}
+
+/// Writes the model folder of a checkpoint.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
+    // Bound before the export: a bad CSV is found out before anything is written.
+    args.machine.apply()?;
+    let data = args.data.as_deref().map(|p| load(p, None, args.rows)).transpose()?;
+    let (network, state) = load_average(&args.checkpoint)?;
+    write_folder(&network, &state, &args.identity, data.as_ref(), &args.out)?;
+    Ok(0)
+}
+
+/// Exports, then scores what was exported through the serving engine, so that the scores written down are
+/// those of the files.
+fn write_folder(
+    network: &Network,
+    state: &State,
+    identity: &IdentityArgs,
+    data: Option<&Dataset>,
+    out: &Path,
+) -> Result<(), TrainError> {
+    let identity = Identity { name: identity.model_name.clone(), version: identity.model_version.clone() };
+    let mut manifest = export(network, state, &identity, out)?;
+    if let Some(data) = data {
+        let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
+        let scores = score(&mut engine, data)?;
+        say(&scores.to_string());
+        manifest.scores = json(&scores)?;
+        write_manifest(&manifest, out)?;
+    }
+    super::card::write_if_missing(&manifest, out)?;
+    say(&format!("model folder written to {}", out.display()));
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), TrainError> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        // The reader went away (`| head`): nothing more to say, nothing wrong.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(TrainError::file(Path::new("standard output"))),
+    }
+}

@@ -1,0 +1,315 @@
+//! The training loop.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    TrainError, augment,
+    checkpoint::{Best, Checkpoint, State, Sums, load_network},
+    data::Dataset,
+    evaluate::Scores,
+    network::{Network, cross_entropy, to_batch},
+    optimiser::{Sgd, Step, average},
+    progress::{EpochRecord, History, Progress},
+    recipe::Recipe,
+};
+use crate::{
+    emotion::{CLASSES, Emotion, Probabilities},
+    engine::InputSpec,
+    image::PIXELS,
+};
+
+/// The checkpoint a run goes on from.
+pub const LAST: &str = "last.safetensors";
+/// The checkpoint of the epoch that validated best.
+pub const BEST: &str = "best.safetensors";
+
+/// What the forward and backward pass compute in; weights and optimiser are always float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit float.
+    F32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 on a GPU and where the processor computes it, else f32.
+    #[must_use]
+    pub fn detect(device: Device) -> Self {
+        if device.is_cuda() || cpu_has_bf16() { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// libtorch's name for it.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// Whether the processor multiplies bfloat16 itself (AVX512-BF16); where it does not, bf16 is emulated and slow.
+#[must_use]
+pub fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// A run, apart from its recipe.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Where checkpoints and records go.
+    pub out: PathBuf,
+    /// What to compute in.
+    pub precision: Precision,
+    /// Where to compute.
+    pub device: Device,
+    /// Time between checkpoints within an epoch; one is written after every epoch anyway.
+    pub checkpoint_every: Duration,
+    /// Go on from [`LAST`] in `out`.
+    pub resume: bool,
+    /// Start from these weights (`model.safetensors`) instead of random ones.
+    pub init: Option<PathBuf>,
+    /// Set from outside to stop after the step under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// All epochs were trained; the best of them.
+    Finished(Best),
+    /// Stopped from outside; [`LAST`] holds where.
+    Stopped {
+        /// Finished epochs.
+        epoch: u32,
+        /// Steps done in the one after.
+        step: usize,
+    },
+}
+
+/// Trains a network on `train`, validates its averaged weights on `valid` after every epoch, keeps the best.
+///
+/// A run that is stopped and resumed passes through the same weights, bit for bit, as one that is not: what
+/// is random follows from seed, epoch and step alone, and the order of additions from the thread count.
+///
+/// # Errors
+/// [`TrainError`]: files, libtorch, a loss that is not finite, or a checkpoint of another recipe or other rows.
+pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Result<Outcome, TrainError> {
+    std::fs::create_dir_all(&run.out).map_err(TrainError::file(&run.out))?;
+    let last = run.out.join(LAST);
+    let mut at = if run.resume { resume(&last, train, valid, recipe, run)? } else { start(train, valid, recipe, run)? };
+    let mut history = History::open(&run.out, at.state.epoch)?;
+    let recipe = at.state.recipe.clone();
+    let batch = recipe.batch_size.min(train.len());
+    let steps = train.len() / batch;
+    let mut progress = Progress::new(recipe.epochs, steps, batch);
+    let mut saved = Instant::now();
+    while at.state.epoch < recipe.epochs {
+        let epoch = at.state.epoch + 1;
+        let order = shuffled(train.len(), recipe.seed, epoch);
+        let started = Instant::now();
+        let first_step = at.state.step;
+        progress.start(epoch, first_step);
+        while at.state.step < steps {
+            let rows = &order[at.state.step * batch..][..batch];
+            step(&mut at, train, rows, steps, run)?;
+            at.state.step += 1;
+            progress.step(&at.state.sums);
+            let stop = run.stop.load(Ordering::Relaxed);
+            if stop || saved.elapsed() >= run.checkpoint_every {
+                at.save(&last)?;
+                saved = Instant::now();
+            }
+            if stop {
+                return Ok(Outcome::Stopped { epoch: at.state.epoch, step: at.state.step });
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let scores = validate(&at.average, valid, &recipe.input)?;
+        let sums = at.state.sums;
+        let better = at.state.best.is_none_or(|b| scores.accuracy > b.accuracy);
+        at.state.epoch = epoch;
+        at.state.step = 0;
+        at.state.sums = Sums::default();
+        if better {
+            at.state.best = Some(Best { epoch, accuracy: scores.accuracy });
+            at.save(&run.out.join(BEST))?;
+        }
+        // The record first: resuming drops records past its checkpoint, but could not make up a missing one.
+        let trained = (steps - first_step) * batch;
+        let rate = recipe.rate_at(u64::from(epoch) * steps as u64, u64::from(recipe.epochs) * steps as u64);
+        let record = EpochRecord::new(epoch, rate, &sums, &scores, seconds, trained, better);
+        history.add(&record)?;
+        at.save(&last)?;
+        saved = Instant::now();
+        progress.epoch(&record);
+    }
+    let Some(best) = at.state.best else {
+        return Err(TrainError::Usage("the checkpoint is of a finished run that has no best epoch".to_owned()));
+    };
+    Ok(Outcome::Finished(best))
+}
+
+fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Result<Checkpoint, TrainError> {
+    recipe.check().map_err(TrainError::Usage)?;
+    if train.len() < 2 {
+        return Err(TrainError::Usage(format!("{} training rows; batch norm needs at least 2", train.len())));
+    }
+    if run.out.join(LAST).exists() {
+        return Err(TrainError::Usage(format!(
+            "{} holds a run already: go on with --resume, or choose another --out",
+            run.out.display()
+        )));
+    }
+    tch::manual_seed(seed_for(recipe.seed, 0, 0));
+    let network = Network::new(run.device)?;
+    if let Some(path) = &run.init {
+        load_network(path, &network)?;
+    }
+    let state = State {
+        recipe: recipe.clone(),
+        precision: run.precision.name().to_owned(),
+        rows: super::progress::rows(train, valid),
+        epoch: 0,
+        step: 0,
+        sums: Sums::default(),
+        best: None,
+    };
+    Ok(Checkpoint { average: network.snapshot()?, sgd: Sgd::new(&network)?, network, state })
+}
+
+fn resume(
+    path: &Path,
+    train: &Dataset,
+    valid: &Dataset,
+    recipe: &Recipe,
+    run: &Run<'_>,
+) -> Result<Checkpoint, TrainError> {
+    if !path.exists() {
+        return Err(TrainError::Usage(format!("--resume: there is no checkpoint {}", path.display())));
+    }
+    let at = Checkpoint::load(path, run.device)?;
+    let invalid = |reason| Err(TrainError::Invalid { path: path.to_owned(), reason });
+    let rows = super::progress::rows(train, valid);
+    if at.state.rows != rows {
+        return invalid(format!(
+            "was trained on other rows ({} and {} for validation; these files have {} and {}, or the same number of others)",
+            at.state.rows.train, at.state.rows.valid, rows.train, rows.valid
+        ));
+    }
+    if at.state.recipe != *recipe {
+        return invalid("is of another recipe; give the same flags as at its start".to_owned());
+    }
+    if at.state.precision != run.precision.name() {
+        return invalid(format!("was trained in {}; go on with --precision {0}", at.state.precision));
+    }
+    Ok(at)
+}
+
+/// One step of the optimiser on those rows.
+fn step(at: &mut Checkpoint, train: &Dataset, rows: &[usize], steps: usize, run: &Run<'_>) -> Result<(), TrainError> {
+    let recipe = &at.state.recipe;
+    let epoch = at.state.epoch + 1;
+    let done = u64::from(at.state.epoch) * steps as u64 + at.state.step as u64;
+    let seed = seed_for(recipe.seed, epoch, at.state.step + 1);
+    // libtorch's generator draws the dropout.
+    tch::manual_seed(seed);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.cast_unsigned());
+    let mut pixels = vec![0f32; rows.len() * PIXELS];
+    let mut labels = Vec::with_capacity(rows.len());
+    for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+        augment::view(train.face(*row), &recipe.augmentation, &recipe.input, &mut rng, out);
+        labels.push(i64::from(train.label(*row) as u8));
+    }
+    let input = to_batch(&pixels, run.device)?;
+    let labels = Tensor::f_from_slice(&labels)?.f_to_device(run.device)?;
+    let logits = at.network.forward(&input, run.precision.kind(), Some(&recipe.dropout))?;
+    let loss = cross_entropy(&logits, &labels, recipe.label_smoothing)?;
+    loss.f_backward()?;
+    let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
+    let numbers = Step { rate, momentum: recipe.momentum, weight_decay: recipe.weight_decay };
+    at.sgd.step(&at.network, numbers)?;
+    average(&at.average, &at.network, recipe.average_decay, done)?;
+    let value = loss.f_double_value(&[])?;
+    if !value.is_finite() {
+        return Err(TrainError::Diverged { epoch, step: at.state.step + 1 });
+    }
+    let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+    at.state.sums.loss += value * rows.len() as f64;
+    at.state.sums.correct += correct.unsigned_abs();
+    at.state.sums.rows += rows.len() as u64;
+    Ok(())
+}
+
+/// Scores of a network on plain faces, in float.
+///
+/// # Errors
+/// What libtorch says, or logits that are not finite.
+pub fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<Scores, TrainError> {
+    const BATCH: usize = 256;
+    let _no_grad = tch::no_grad_guard();
+    let mut predictions: Vec<(Emotion, Probabilities)> = Vec::with_capacity(data.len());
+    let indices: Vec<usize> = (0..data.len()).collect();
+    for chunk in indices.chunks(BATCH) {
+        let mut pixels = vec![0f32; chunk.len() * PIXELS];
+        for (row, out) in chunk.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+            augment::plain(data.face(*row), input, out);
+        }
+        let logits = network.forward(&to_batch(&pixels, network.device())?, Kind::Float, None)?;
+        for (row, logits) in chunk.iter().zip(crate::engine::to_logits(&logits, chunk.len())?) {
+            let probabilities = Probabilities::from_logits(&logits)
+                .map_err(|e| TrainError::Usage(format!("validation row {}: {e}; the run has diverged", row + 1)))?;
+            predictions.push((data.label(*row), probabilities));
+        }
+    }
+    Ok(Scores::from_predictions(predictions))
+}
+
+/// Every row once, in an order that depends on seed and epoch alone.
+fn shuffled(rows: usize, seed: u64, epoch: u32) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed_for(seed, epoch, 0).cast_unsigned()));
+    order
+}
+
+/// A seed for one step of one epoch (step 0 is the epoch's order; epoch 0 the first weights): SplitMix64's
+/// finaliser over the three, so that neighbours share nothing.
+fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
+    let mut z = seed
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add(u64::from(epoch) << 32)
+        .wrapping_add(step as u64)
+        .wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)).cast_signed()
+}
+
+/// How many rows of each label, as one line: `angry 3985, disgust 439, …`.
+#[must_use]
+pub fn class_counts_line(counts: &[usize; CLASSES]) -> String {
+    Emotion::ALL.iter().zip(counts).map(|(e, n)| format!("{e} {n}")).collect::<Vec<_>>().join(", ")
+}

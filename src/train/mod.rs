@@ -1,0 +1,88 @@
+//! Training: CSV rows → augmented batches → network → checkpoint → model folder, and what measures it.
+//!
+//! - [`data`]: the CSV layouts, streamed
+//! - [`recipe`]: every number a run depends on
+//! - [`augment`]: one face → one random view of it
+//! - [`network`]: the table of layers, forward and backward
+//! - [`optimiser`]: SGD with state that can be saved
+//! - [`checkpoint`]: all of a run's state in one file
+//! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
+//! - [`export`]: checkpoint → model folder, batch norm folded
+//! - [`evaluate`]: scores
+//! - [`cli`], [`commands`]: `fer-train`
+
+pub mod augment;
+mod card;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod data;
+pub mod evaluate;
+pub mod export;
+pub mod fit;
+pub mod network;
+pub mod optimiser;
+pub mod progress;
+pub mod recipe;
+pub mod tensorboard;
+
+use std::path::PathBuf;
+
+/// What stops a training command.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A CSV cannot be used.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A checkpoint, weight file or recipe is not what it should be.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model folder or the device.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+    /// libtorch said no.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// The loss stopped being a number.
+    #[error("the loss is not finite at epoch {epoch}, step {step}: lower the learning rate, or train with --precision f32")]
+    Diverged {
+        /// From 1.
+        epoch: u32,
+        /// From 1, within the epoch.
+        step: usize,
+    },
+    /// The request makes no sense together.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl TrainError {
+    /// The exit code of a command that ends with it: 2 for what the user gave (flags, rows, files of the wrong
+    /// kind), 1 for everything else.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Data(_) | Self::Invalid { .. } | Self::Usage(_) => 2,
+            Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Diverged { .. } => 1,
+        }
+    }
+
+    /// For `map_err` on an operation on a file.
+    pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}

@@ -1,0 +1,189 @@
+//! Every number a run depends on, saved in its checkpoints and in the model folder.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::engine::InputSpec;
+
+/// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Dropout(pub [f64; 6]);
+
+/// How far a view may be from its face; each value is drawn anew for every view.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Probability of a left–right flip.
+    pub flip: f32,
+    /// Rotation, uniform in ± this, degrees.
+    pub rotation: f32,
+    /// Size, uniform in 1 ± this.
+    pub scale: f32,
+    /// Shift in x and in y, uniform in ± this, fraction of the side.
+    pub shift: f32,
+    /// Added to all pixels, uniform in ± this, fraction of the full range.
+    pub brightness: f32,
+    /// Factor on the distance from mid-gray, uniform in 1 ± this.
+    pub contrast: f32,
+    /// Probability that a rectangle of 2–15 % of the area is replaced by noise (Zhong et al. 2017).
+    pub erase: f32,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self { flip: 0.5, rotation: 8.0, scale: 0.08, shift: 0.08, brightness: 0.15, contrast: 0.2, erase: 0.25 }
+    }
+}
+
+/// A training recipe. What a file leaves out has its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Passes over the training rows.
+    pub epochs: u32,
+    /// Rows a step.
+    pub batch_size: usize,
+    /// The highest learning rate of the one-cycle schedule.
+    pub learning_rate: f64,
+    /// Share of the steps in which the rate rises to it; then it falls along a cosine to a thousandth.
+    pub warm_up: f64,
+    /// Nesterov momentum.
+    pub momentum: f64,
+    /// Weight decay, on weights only (not on biases and batch norm).
+    pub weight_decay: f64,
+    /// Label smoothing, 0–1.
+    pub label_smoothing: f64,
+    /// Decay a step of the averaged weights that are validated and exported.
+    pub average_decay: f64,
+    /// Dropout rates.
+    pub dropout: Dropout,
+    /// Augmentation.
+    pub augmentation: Augmentation,
+    /// Scaling of the gray values.
+    pub input: InputSpec,
+    /// Where all of a run's randomness comes from.
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            epochs: 18,
+            batch_size: 128,
+            learning_rate: 0.08,
+            warm_up: 0.25,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            label_smoothing: 0.1,
+            average_decay: 0.998,
+            dropout: Dropout([0.0, 0.1, 0.1, 0.2, 0.3, 0.3]),
+            augmentation: Augmentation::default(),
+            // Mean and deviation of the training split's pixels.
+            input: InputSpec { width: 48, height: 48, channels: 1, scale: 1.0 / 255.0, mean: 0.508, std: 0.255 },
+            seed: 1,
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe from a JSON file; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] or, if it is not a recipe or a value is out of range, [`TrainError::Invalid`].
+    pub fn from_file(path: &Path) -> Result<Self, TrainError> {
+        let text = std::fs::read(path).map_err(TrainError::file(path))?;
+        let invalid = |reason: String| TrainError::Invalid { path: path.to_owned(), reason };
+        let recipe: Self = serde_json::from_slice(&text).map_err(|e| invalid(format!("not a recipe: {e}")))?;
+        recipe.check().map_err(invalid)?;
+        Ok(recipe)
+    }
+
+    /// Says which value is out of range.
+    ///
+    /// # Errors
+    /// A sentence naming the value.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |name: &str, x: f64, low: f64, high: f64| {
+            if (low..=high).contains(&x) { Ok(()) } else { Err(format!("{name} is {x}; {low} to {high} is wanted")) }
+        };
+        if self.epochs == 0 {
+            return Err("epochs is 0; at least 1 is wanted".to_owned());
+        }
+        if self.batch_size < 2 {
+            return Err(format!("batch_size is {}; batch norm needs at least 2", self.batch_size));
+        }
+        within("learning_rate", self.learning_rate, 1e-9, 100.0)?;
+        within("warm_up", self.warm_up, 0.0, 1.0)?;
+        within("momentum", self.momentum, 0.0, 0.9999)?;
+        within("weight_decay", self.weight_decay, 0.0, 1.0)?;
+        within("label_smoothing", self.label_smoothing, 0.0, 0.99)?;
+        within("average_decay", self.average_decay, 0.0, 0.999_999)?;
+        for rate in self.dropout.0 {
+            within("dropout", rate, 0.0, 0.95)?;
+        }
+        let a = &self.augmentation;
+        for (name, x, high) in [
+            ("flip", a.flip, 1.0),
+            ("rotation", a.rotation, 180.0),
+            ("scale", a.scale, 0.9),
+            ("shift", a.shift, 1.0),
+            ("brightness", a.brightness, 1.0),
+            ("contrast", a.contrast, 1.0),
+            ("erase", a.erase, 1.0),
+        ] {
+            within(name, f64::from(x), 0.0, high)?;
+        }
+        self.input.check()
+    }
+
+    /// The learning rate of a step of `steps` in all: linear from a 25th up, then a cosine down to a
+    /// thousandth of the highest ("1cycle", Smith 2018).
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn rate_at(&self, step: u64, steps: u64) -> f64 {
+        let at = step as f64 / steps.max(1) as f64;
+        let share = if at < self.warm_up {
+            let up = at / self.warm_up;
+            0.04 + 0.96 * up
+        } else {
+            let down = ((at - self.warm_up) / (1.0 - self.warm_up).max(1e-9)).min(1.0);
+            0.001 + 0.999 * 0.5 * (1.0 + (std::f64::consts::PI * down).cos())
+        };
+        self.learning_rate * share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_then_falls() {
+        let r = Recipe::default();
+        assert!((r.rate_at(0, 1000) - 0.04 * r.learning_rate).abs() < 1e-12);
+        assert!((r.rate_at(250, 1000) - r.learning_rate).abs() < 1e-12);
+        assert!(r.rate_at(1000, 1000) < 0.002 * r.learning_rate);
+        let rates: Vec<_> = (250..=1000).map(|s| r.rate_at(s, 1000)).collect();
+        assert!(rates.windows(2).all(|w| w[1] <= w[0]));
+    }
+
+    #[test]
+    fn a_file_round_trips_and_wrong_values_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.json");
+        std::fs::write(&path, serde_json::to_vec(&Recipe::default()).unwrap()).unwrap();
+        assert_eq!(Recipe::from_file(&path).unwrap(), Recipe::default());
+        for (text, word) in [
+            (r#"{"epochs":0}"#, "epochs"),
+            (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
+            (r#"{"learning_rte":1}"#, "learning_rte"),
+            ("{", "recipe"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let message = Recipe::from_file(&path).unwrap_err().to_string();
+            assert!(message.contains(word) && message.contains("r.json"), "{message}");
+        }
+    }
+}

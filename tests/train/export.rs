@@ -1,0 +1,103 @@
+//! A checkpoint, the TorchScript and the safetensors of one training are the same function.
+
+use std::path::Path;
+
+use fer_serve::{
+    engine::{Classifier, Logits, ModelFolder, TorchScript, to_logits},
+    image::{Face, PIXELS},
+    train::{
+        augment,
+        checkpoint::{load_average, load_network},
+        network::{Network, to_batch},
+    },
+};
+use tch::{Device, Kind};
+
+use super::support::{face, fer_train, small_fit, stderr, succeed};
+
+const TOLERANCE: f32 = 1e-4;
+
+fn faces() -> Vec<Face> {
+    (0..21).map(|i| face(i % 7, 500 + i as u64)).chain([Face([0; PIXELS]), Face([255; PIXELS])]).collect()
+}
+
+fn by_network(network: &Network, folder: &ModelFolder) -> Vec<Logits> {
+    let faces = faces();
+    let mut pixels = vec![0.0; faces.len() * PIXELS];
+    for (face, out) in faces.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+        augment::plain(&face.0, &folder.manifest().input, out);
+    }
+    let _no_grad = tch::no_grad_guard();
+    let input = to_batch(&pixels, Device::Cpu).unwrap();
+    to_logits(&network.forward(&input, Kind::Float, None).unwrap(), faces.len()).unwrap()
+}
+
+fn assert_close(what: &str, a: &[Logits], b: &[Logits]) {
+    assert_eq!(a.len(), b.len());
+    let worst = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= TOLERANCE, "{what}: a logit differs by {worst}");
+}
+
+/// The shipped folder (or a fresh one): its two weight files agree.
+fn files_agree(folder: &Path) -> (ModelFolder, Vec<Logits>) {
+    let folder = ModelFolder::open(folder).unwrap();
+    let served = TorchScript::load(&folder, Device::Cpu).unwrap().classify(&faces()).unwrap();
+    let network = Network::new(Device::Cpu).unwrap();
+    load_network(&folder.file("model.safetensors"), &network).unwrap();
+    assert_close("model.pt and model.safetensors", &served, &by_network(&network, &folder));
+    (folder, served)
+}
+
+#[test]
+fn the_shipped_weights_agree() {
+    let (folder, _) = files_agree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("model"));
+    let weights = std::fs::read(folder.file("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    let count: usize = tensors.iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum();
+    assert_eq!(count, 3_823_367);
+}
+
+#[test]
+fn an_export_agrees_with_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(small_fit(dir.path(), "run").args(["--epochs", "1"]));
+    let (checkpoint, out) = (dir.path().join("run/best.safetensors"), dir.path().join("exported"));
+    succeed(
+        fer_train()
+            .args(["export", "--model-name", "mine", "--model-version", "7", "--checkpoint"])
+            .arg(&checkpoint)
+            .arg("--out")
+            .arg(&out)
+            .arg("--data")
+            .arg(dir.path().join("valid.csv")),
+    );
+    let (folder, served) = files_agree(&out);
+    let (network, state) = load_average(&checkpoint).unwrap();
+    assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);
+    let manifest = folder.manifest();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("mine", "7"));
+    assert_eq!(manifest.scores["rows"], 6);
+    assert_eq!(manifest.training["seed"], state.recipe.seed);
+    // What `fit` itself wrote is the same model.
+    let (fitted, _) = files_agree(&dir.path().join("run/model"));
+    assert_eq!(fitted.manifest().files["model.safetensors"], manifest.files["model.safetensors"]);
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    for word in ["# mine 7", "Art. 5(1)(f)", "FER2013", "| disgust |"] {
+        assert!(card.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn weights_can_be_a_starting_point() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(small_fit(dir.path(), "first").args(["--epochs", "1"]));
+    let weights = dir.path().join("first/model/model.safetensors");
+    succeed(small_fit(dir.path(), "second").args(["--epochs", "1", "--init"]).arg(&weights));
+    let output = small_fit(dir.path(), "third")
+        .args(["--init"])
+        .arg(dir.path().join("train.csv"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("train.csv: not a whole safetensors file"), "{}", stderr(&output));
+}

@@ -1,0 +1,8 @@
+//! `fer-train` as its user meets it: the real binary, real files, small sets that the tests draw.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod export;
+mod fit;
+mod rows;
+mod support;
