@@ -4,6 +4,7 @@ use std::{env, path::Path};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-check-cfg=cfg(libtorch_cuda)");
     // torch-sys (`links = "tch"`) says where it found libtorch.
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB") else {
         return;
@@ -13,8 +14,9 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     // The CUDA half of libtorch registers itself when loaded; nothing refers to its symbols, so the
-    // linker would drop it and CUDA would silently be absent.
+    // linker would drop it and CUDA would silently be absent. tests/link.rs holds this to its word.
     if lib.join("libtorch_cuda.so").exists() {
-        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch,-ltorch_cuda,--as-needed");
+        println!("cargo:rustc-cfg=libtorch_cuda");
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch_cuda,-ltorch,--as-needed");
     }
 }

@@ -1,0 +1,64 @@
+# Everything a user or a check runs. `make` alone lists it. Needs Rust, a C++ compiler, python3 and pip.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CARGO ?= cargo
+# cpu, or cuda for the build that also runs on NVIDIA GPUs.
+DEVICE ?= cpu
+# Handed to fer-serve by `make serve` and `make bench`, to cargo test by `make test`.
+ARGS ?=
+
+ifeq ($(filter $(DEVICE),cpu cuda),)
+$(error DEVICE=$(DEVICE) is neither cpu nor cuda)
+endif
+
+# A LIBTORCH of the user's own wins; else it is the folder that setup fills.
+OWN_LIBTORCH := $(LIBTORCH)
+ifeq ($(OWN_LIBTORCH),)
+LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2>/dev/null)
+endif
+export LIBTORCH
+
+.PHONY: help setup env build serve test lint bench clean tools
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0)'
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is not installed; see https://rustup.rs' >&2; exit 1; }
+	@command -v "$${CXX:-c++}" >/dev/null || { echo 'make: there is no C++ compiler; on Debian and Ubuntu: sudo apt-get install g++' >&2; exit 1; }
+
+setup: export LIBTORCH := $(OWN_LIBTORCH)
+setup: ## put libtorch into the cache (about 490 MB; 540 MB to fetch); quiet when it is there
+	@command -v $(PYTHON) >/dev/null || { echo 'make: $(PYTHON) is not installed; on Debian and Ubuntu: sudo apt-get install python3 python3-pip' >&2; exit 1; }
+	@$(PYTHON) scripts/setup-libtorch --device $(DEVICE)
+
+env: setup ## print the line a shell needs for plain cargo: eval "$(make -s env)"
+	@$(PYTHON) scripts/setup-libtorch --device $(DEVICE) --env
+
+build: tools setup ## leave target/release/fer-serve and target/release/fer-train
+	$(CARGO) build --release --locked --bins
+
+serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")
+	target/release/fer-serve $(ARGS)
+
+test: tools setup ## run all tests
+	$(PYTHON) scripts/test_setup_libtorch.py
+	$(CARGO) test --locked $(ARGS)
+
+lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck where installed
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@if command -v cargo-deny >/dev/null; then echo '$(CARGO) deny check'; $(CARGO) deny --locked check; \
+	else echo '*** SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install --locked cargo-deny)'; fi
+	@if command -v shellcheck >/dev/null; then echo 'shellcheck .ci/run'; shellcheck .ci/run; \
+	else echo '*** SKIPPED: shellcheck, because it is not installed (sudo apt-get install shellcheck)'; fi
+
+bench: build ## raw speed of the model on this machine, without a server
+	target/release/fer-serve bench $(ARGS)
+
+clean: ## remove what was built; libtorch stays in the cache
+	$(CARGO) clean
