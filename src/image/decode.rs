@@ -25,24 +25,21 @@ pub(super) fn decode(
     match format {
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::Png => {
-            let budget = limits.memory();
-            read(
-                format,
-                PngDecoder::with_limits(reader, budget).map_err(fail)?,
-                limits,
-            )
+            let decoder = PngDecoder::with_limits(reader, limits.memory()).map_err(fail)?;
+            read(format, bytes, decoder, limits)
         }
-        Format::WebP => read(format, WebPDecoder::new(reader).map_err(fail)?, limits),
-        Format::Gif => read(format, GifDecoder::new(reader).map_err(fail)?, limits),
-        Format::Bmp => read(format, BmpDecoder::new(reader).map_err(fail)?, limits),
-        Format::Tiff => read(format, TiffDecoder::new(reader).map_err(fail)?, limits),
-        Format::Pnm => read(format, PnmDecoder::new(reader).map_err(fail)?, limits),
+        Format::WebP => read(format, bytes, WebPDecoder::new(reader).map_err(fail)?, limits),
+        Format::Gif => read(format, bytes, GifDecoder::new(reader).map_err(fail)?, limits),
+        Format::Bmp => read(format, bytes, BmpDecoder::new(reader).map_err(fail)?, limits),
+        Format::Tiff => read(format, bytes, TiffDecoder::new(reader).map_err(fail)?, limits),
+        Format::Pnm => read(format, bytes, PnmDecoder::new(reader).map_err(fail)?, limits),
     }
 }
 
 /// Asks the decoder for the size, then for the pixels.
 fn read(
     format: Format,
+    bytes: &[u8],
     mut decoder: impl ImageDecoder,
     limits: &Limits,
 ) -> Result<(LumaImage, Orientation), ImageError> {
@@ -53,7 +50,10 @@ fn read(
     budget.reserve(decoder.total_bytes()).map_err(fail)?;
     decoder.set_limits(budget).map_err(fail)?;
     // Unreadable metadata do not make the picture unreadable.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    if format == Format::Png && orientation == Orientation::NoTransforms {
+        orientation = header::png_orientation(bytes);
+    }
     let color = decoder.color_type();
     let length = usize::try_from(decoder.total_bytes())
         .map_err(|error| ImageError::broken_by(format, Reason::TooMuchMemory, error))?;

@@ -37,23 +37,23 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
     }
 
     let from = decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
-    let to = if markers.rgb_marked_at.is_some() {
-        // Equal input and output leave the three channels as stored.
-        ColorSpace::YCbCr
-    } else if matches!(from, ColorSpace::YCbCr | ColorSpace::Luma) && markers.luma_is_full_size {
-        ColorSpace::Luma
-    } else {
-        ColorSpace::RGB
+    let to = match from {
+        ColorSpace::Luma => ColorSpace::Luma,
+        // Y alone, or where the decoder would get that wrong, all three as stored.
+        ColorSpace::YCbCr if markers.plain_sampling && markers.rgb_marked_at.is_none() => ColorSpace::Luma,
+        ColorSpace::YCbCr => ColorSpace::YCbCr,
+        _ => ColorSpace::RGB,
     };
     decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(to));
     let mut pixels = vec![0; width as usize * height as usize * to.num_components()];
     decoder.decode_into(&mut pixels).map_err(broken)?;
-    let pixels = if to == ColorSpace::Luma {
-        pixels
-    } else {
-        luma::from_rgb8(&pixels)
+    let pixels = match to {
+        ColorSpace::Luma => pixels,
+        ColorSpace::YCbCr if markers.rgb_marked_at.is_none() => {
+            pixels.as_chunks::<3>().0.iter().map(|[y, _, _]| *y).collect()
+        }
+        _ => luma::from_rgb8(&pixels),
     };
-
     let orientation = info
         .exif_data
         .and_then(|exif| Orientation::from_exif_chunk(&exif))
@@ -93,8 +93,9 @@ const ADOBE_YCC: u8 = 1;
 struct Markers {
     /// The end marker follows the first scan's start. (A thumbnail's end marker lies before it.)
     ends: bool,
-    /// The first channel is stored at the picture's full size, as it practically always is.
-    luma_is_full_size: bool,
+    /// 4:4:4, 4:2:2 or 4:2:0, as practically all files are. Of other samplings the decoder's gray
+    /// output is wrong or refused (4:4:0 comes from 4:2:2 photos turned without loss).
+    plain_sampling: bool,
     /// Three channels that an Adobe segment declares to be RGB: where its transform byte is. The
     /// decoder knows such files only by their channels' names and refuses the others.
     rgb_marked_at: Option<usize>,
@@ -102,7 +103,7 @@ struct Markers {
 
 impl Markers {
     fn read(bytes: &[u8]) -> Self {
-        let (mut luma_is_full_size, mut channels, mut transform) = (true, 0, None);
+        let (mut plain_sampling, mut channels, mut transform) = (false, 0, None);
         let mut at = 2;
         while let Some(&[0xFF, marker]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
             if marker == 0xFF {
@@ -120,16 +121,10 @@ impl Markers {
                 (START_OF_SCAN, _) => break,
                 (0xC0..=0xC2, [_, _, _, _, _, count, parts @ ..]) => {
                     channels = *count;
-                    let sizes = || {
-                        parts
-                            .as_chunks::<3>()
-                            .0
-                            .iter()
-                            .map(|[_, size, _]| (size >> 4, size & 15))
-                    };
-                    luma_is_full_size = sizes()
-                        .next()
-                        .is_none_or(|(w, h)| sizes().all(|other| other.0 <= w && other.1 <= h));
+                    plain_sampling = matches!(
+                        parts.as_chunks().0,
+                        [[_, 0x11 | 0x21 | 0x22, _], [_, 0x11, _], [_, 0x11, _]]
+                    );
                     if parts.starts_with(b"R") {
                         // Named channels are recognised by the decoder.
                         channels = 0;
@@ -145,7 +140,7 @@ impl Markers {
         let scans = bytes.get(at..).unwrap_or_default();
         Self {
             ends: scans.windows(2).rev().any(|pair| pair == END_OF_IMAGE),
-            luma_is_full_size,
+            plain_sampling,
             rgb_marked_at: transform.and_then(|(value, at)| (value == 0 && channels == 3).then_some(at)),
         }
     }
