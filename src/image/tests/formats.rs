@@ -148,7 +148,7 @@ fn a_nonsense_orientation_changes_nothing() {
 
 #[test]
 fn transparency_is_laid_on_white() {
-    let half_on_white = |v: u32| ((v * 128 + 255 * 127) as f64 / 255.0).round() as u8;
+    let half_on_white = |v: u32| (f64::from(v * 128 + 255 * 127) / 255.0).round() as u8;
     for (value, alpha, expected) in [(40, 0, 255), (40, 255, 40), (40, 128, half_on_white(40))] {
         let rgba = to_rgba(&[value; 2304], alpha);
         for format in [Format::Png, Format::WebP, Format::Tiff] {
@@ -298,6 +298,22 @@ fn tiff_variants() {
     // CMYK ink, not inverted: no ink is white, all black ink is black.
     let cmyk: [(u16, &[u16]); 4] = [(258, &[8, 8, 8, 8]), (259, &[1]), (262, &[5]), (277, &[4])];
     assert_eq!(gray(&cmyk, &[0, 0, 0, 0, 0, 0, 0, 255]), [255, 0]);
+    // Straight and premultiplied alpha: half-covered gray 100 and full cover, on white.
+    let alpha = |kind: u16, strip: &[u8]| {
+        let kind = [kind];
+        let tags: [(u16, &[u16]); 5] = [
+            (258, &[8, 8, 8, 8]),
+            (259, &[1]),
+            (262, &[2]),
+            (277, &[4]),
+            (338, &kind),
+        ];
+        gray(&tags, strip)
+    };
+    assert_eq!(alpha(2, &[100, 100, 100, 128, 7, 7, 7, 255]), [177, 7]);
+    assert_eq!(alpha(1, &[50, 50, 50, 128, 7, 7, 7, 255]), [177, 7]);
+    // Brighter than its opacity allows: clipped, not wrapped.
+    assert_eq!(alpha(1, &[200, 200, 200, 100, 0, 0, 0, 0]), [255, 255]);
     // Floating point has no fixed white: refused, clearly.
     let float: [(u16, &[u16]); 5] = [
         (258, &[32, 32, 32]),
