@@ -111,7 +111,7 @@ fn line_ends_marks_and_blank_lines_make_no_difference() {
     let spaced = rows(plain.replace('\n', "\r\n\r\n"));
     assert_eq!(spaced.iter().map(|r| r.line).collect::<Vec<_>>(), [3, 5]);
     // A mark is one only at the beginning of the file.
-    assert_eq!(row_error("\u{feff}\n"), "1 columns; the header has 2");
+    assert_eq!(row_error("\u{feff}\n"), "1 column; the header has 2");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn each_bad_row_has_its_message() {
             format!("happy,\"{p}\"\n"),
             "label 'happy' is not a whole number; 0–6 is wanted".to_owned(),
         ),
-        (format!("\"{p}\"\n"), "1 columns; the header has 2".to_owned()),
+        (format!("\"{p}\"\n"), "1 column; the header has 2".to_owned()),
         (
             format!("1,{}\n", p.replace(' ', ",")),
             "2305 columns; the header has 2".to_owned(),
@@ -322,9 +322,7 @@ fn a_data_set_has_labelled_rows_of_the_set_asked_for() {
         .unwrap_err()
         .to_string();
     assert!(
-        all_bad.starts_with(
-            "d.csv: the file has no good rows; 1 bad rows were skipped, the first: d.csv: line 2"
-        ),
+        all_bad.starts_with("d.csv: the file has no good rows; 1 bad row skipped, the first: d.csv: line 2"),
         "{all_bad}"
     );
 }
@@ -373,7 +371,7 @@ fn rows_are_held_out_by_label_and_seed() {
         ([1, 0, 0, 0, 0, 0, 0], 0),
     ] {
         let text = labelled(counts).hold_out(parts, 1).unwrap_err().to_string();
-        assert!(text.contains("too few to hold one of"), "{text}");
+        assert!(text.contains("too few rows ("), "{text}");
     }
 }
 
@@ -433,7 +431,7 @@ fn a_failed_prediction_leaves_what_was_there() {
     assert!(!out.exists());
     fs::write(&out, "old").unwrap();
     assert_eq!(run(&out, by_first_pixel), bad_row);
-    assert!(run(&out, |_| Ok(Vec::new())).ends_with("0 answers came for 1 rows"));
+    assert!(run(&out, |_| Ok(Vec::new())).ends_with("0 answers came for 1 row"));
     assert_eq!(fs::read_to_string(&out).unwrap(), "old");
     assert!(run(&data, by_first_pixel).contains("is the file that is read"));
     assert!(run(dir.path(), by_first_pixel).starts_with("cannot write"));
