@@ -70,8 +70,18 @@ pub fn small_fit(dir: &Path, out: &str) -> Command {
     }
     let mut command = fer_train();
     // As variables, so that a test's flags can differ: a flag wins.
-    command.env("FER_EPOCHS", "2").env("FER_BATCH_SIZE", "8").env("FER_CHECKPOINT_SECONDS", "0");
-    command.arg("fit").arg("--train").arg(train).arg("--valid").arg(valid).arg("--out").arg(dir.join(out));
+    command
+        .env("FER_EPOCHS", "2")
+        .env("FER_BATCH_SIZE", "8")
+        .env("FER_CHECKPOINT_SECONDS", "0");
+    command
+        .arg("fit")
+        .arg("--train")
+        .arg(train)
+        .arg("--valid")
+        .arg(valid)
+        .arg("--out")
+        .arg(dir.join(out));
     command.args(["--precision", "f32"]);
     command
 }
