@@ -176,3 +176,129 @@ impl fmt::Display for Scores {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Probabilities with `p` on one label and the rest spread evenly.
+    fn sure(emotion: Emotion, p: f32) -> Probabilities {
+        let mut logits = [((1.0 - p) / 6.0).max(1e-30).ln(); CLASSES];
+        logits[emotion.index()] = p.ln();
+        Probabilities::from_logits(&logits).unwrap()
+    }
+
+    #[track_caller]
+    fn close(got: f64, wanted: f64) {
+        assert!((got - wanted).abs() < 1e-6, "{got} is not {wanted}");
+    }
+
+    // By hand: two angry rows right with 0.8 and 0.9, a sad one taken for happy with 0.9.
+    #[test]
+    fn three_rows_by_hand() {
+        use Emotion::{Angry, Happy, Sad};
+        let scores = Scores::from_predictions([
+            (Angry, sure(Angry, 0.8)),
+            (Angry, sure(Angry, 0.9)),
+            (Sad, sure(Happy, 0.9)),
+        ]);
+        close(scores.accuracy, 2.0 / 3.0);
+        close(scores.macro_f1, 1.0 / 7.0);
+        close(
+            scores.log_loss,
+            -(0.8f64.ln() + 0.9f64.ln() + (0.1f64 / 6.0).ln()) / 3.0,
+        );
+        // 0.8 lies in (11/15, 12/15] and both 0.9 in (13/15, 14/15].
+        close(scores.ece, ((1.0f64 - 0.8).abs() + (1.0f64 - 1.8).abs()) / 3.0);
+        assert_eq!(scores.rows, 3);
+        assert_eq!(scores.confusion[Sad.index()][Happy.index()], 1);
+        let happy = scores.per_class[Happy.index()];
+        assert_eq!(
+            (happy.precision, happy.recall, happy.f1, happy.support),
+            (0.0, 0.0, 0.0, 0)
+        );
+    }
+
+    // Expected values from scikit-learn 1.9.1 (accuracy_score, f1_score and precision_recall_fscore_support
+    // over all seven labels with zero_division=0, log_loss, confusion_matrix) and NumPy (ECE) on the same rows.
+    #[test]
+    fn two_hundred_rows_as_scikit_learn_scores_them() {
+        let rows = (0..200usize).map(|i| {
+            let truth = if i % 5 == 0 { i % 3 } else { (i * i + 3 * i) % 7 };
+            let mut logits: [f32; CLASSES] =
+                std::array::from_fn(|j| ((i * (7 + j) + j * j * 5) % 17) as f32 / 4.0);
+            if i % 3 == 0 {
+                logits[truth] += 2.5;
+            }
+            (Emotion::ALL[truth], Probabilities::from_logits(&logits).unwrap())
+        });
+        let scores = Scores::from_predictions(rows);
+        close(scores.accuracy, 0.37);
+        close(scores.macro_f1, 0.257_602_516_052_540_2);
+        close(scores.log_loss, 1.861_754_817_686_030_1);
+        close(scores.ece, 0.170_515_638_291_835_8);
+        let per_class = [
+            (0.551_020_408, 0.45, 0.495_412_844, 60),
+            (0.0, 0.0, 0.0, 13),
+            (0.0, 0.0, 0.0, 13),
+            (0.571_428_571, 0.333_333_333, 0.421_052_632, 24),
+            (0.396_551_724, 0.5, 0.442_307_692, 46),
+            (0.571_428_571, 0.363_636_364, 0.444_444_444, 44),
+            (0.0, 0.0, 0.0, 0),
+        ];
+        for (got, (precision, recall, f1, support)) in scores.per_class.iter().zip(per_class) {
+            close(got.precision, precision);
+            close(got.recall, recall);
+            close(got.f1, f1);
+            assert_eq!(got.support, support);
+        }
+        assert_eq!(
+            scores.confusion,
+            [
+                [27, 6, 3, 1, 13, 6, 4],
+                [2, 0, 1, 1, 5, 2, 2],
+                [3, 3, 0, 1, 4, 1, 1],
+                [4, 3, 1, 8, 5, 1, 2],
+                [8, 5, 2, 1, 23, 2, 5],
+                [5, 8, 1, 2, 8, 16, 4],
+                [0; 7],
+            ]
+        );
+    }
+
+    #[test]
+    fn a_probability_of_nothing_costs_a_bounded_loss() {
+        let mut logits = [-1000.0; CLASSES];
+        logits[0] = 1000.0;
+        let wrong = (Emotion::Sad, Probabilities::from_logits(&logits).unwrap());
+        close(Scores::from_predictions([wrong]).log_loss, -(1e-7f64.ln()));
+    }
+
+    #[test]
+    fn bins_are_open_below_and_closed_above() {
+        assert_eq!(bin_of(1.0 / 7.0), 2);
+        assert_eq!(bin_of(0.2), 2);
+        assert_eq!(bin_of(0.2 + 1e-9), 3);
+        assert_eq!(bin_of(1.0), 14);
+        assert_eq!(bin_of(1.0 + 1e-7), 14);
+        assert_eq!(bin_of(0.0), 0);
+    }
+
+    #[test]
+    fn no_rows_score_nothing() {
+        let scores = Scores::from_predictions([]);
+        assert_eq!(
+            (scores.accuracy, scores.macro_f1, scores.log_loss, scores.ece),
+            (0.0, 0.0, 0.0, 0.0)
+        );
+        assert_eq!(scores.rows, 0);
+    }
+
+    #[test]
+    fn json_and_table_have_their_fixed_form() {
+        use Emotion::{Angry, Neutral};
+        let scores = Scores::from_predictions([(Angry, sure(Angry, 0.5)), (Neutral, sure(Angry, 0.5))]);
+        insta::assert_snapshot!(serde_json::to_string(&scores).unwrap().replace(":{", ":\n{"));
+        insta::assert_snapshot!(scores.to_string());
+    }
+}

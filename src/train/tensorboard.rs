@@ -36,9 +36,8 @@ impl EventWriter {
             path,
             file: BufWriter::new(file),
         };
-        writer.write(&Event::new(now, 0).text(3, FILE_VERSION))?;
-        writer
-            .write(&Event::new(now, first_step).message(7, &Message::default().varint(1, SESSION_START)))?;
+        writer.write(&version_event(now))?;
+        writer.write(&start_event(now, first_step))?;
         writer.flush()?;
         Ok(writer)
     }
@@ -94,21 +93,23 @@ fn wall_time() -> f64 {
 /// `SessionLog.SessionStatus.START`.
 const SESSION_START: u64 = 1;
 
-/// Makes `Event` messages.
-struct Event;
+fn version_event(wall_time: f64) -> Message {
+    Message::default().double(1, wall_time).text(3, FILE_VERSION)
+}
 
-impl Event {
-    #[allow(clippy::new_ret_no_self)]
-    fn new(wall_time: f64, step: i64) -> Message {
-        Message::default()
-            .double(1, wall_time)
-            .varint(2, step.cast_unsigned())
-    }
+fn start_event(wall_time: f64, first_step: i64) -> Message {
+    step_event(wall_time, first_step).message(7, &Message::default().varint(1, SESSION_START))
 }
 
 fn scalar_event(wall_time: f64, step: i64, tag: &str, value: f32) -> Message {
     let value = Message::default().text(1, tag).float(2, value);
-    Event::new(wall_time, step).message(5, &Message::default().message(1, &value))
+    step_event(wall_time, step).message(5, &Message::default().message(1, &value))
+}
+
+fn step_event(wall_time: f64, step: i64) -> Message {
+    Message::default()
+        .double(1, wall_time)
+        .varint(2, step.cast_unsigned())
 }
 
 /// A protocol buffer being written; each method adds a field by its number.
@@ -175,4 +176,84 @@ fn record(data: &[u8]) -> Vec<u8> {
 /// CRC-32C, rotated and shifted so that the checksum of data that holds checksums stays meaningful.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xA282_EAD8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    #[test]
+    fn the_checksum_is_crc32c() {
+        // The check value of CRC-32C's definition.
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
+    }
+
+    // The expected bytes were written by TensorBoard 2.21's own RecordWriter.
+    #[test]
+    fn records_are_what_tensorboard_itself_writes() {
+        let now = 1_700_000_000.5;
+        assert_eq!(
+            hex(&record(&version_event(now).0)),
+            "1800000000000000a37f4b220900002040fc54d9411a0d627261696e2e4576656e743a322b353110"
+        );
+        assert_eq!(
+            hex(&record(&scalar_event(now, 300, "valid/accuracy", 0.655).0)),
+            "2500000000000000eabc36f30900002040fc54d94110ac022a170a150a0e76616c69642f6163637572616379\
+             1514ae273ff35de24c"
+        );
+        assert_eq!(
+            hex(&record(&start_event(now, 19).0)),
+            "0f000000000000006d532b090900002040fc54d94110133a020801e4c8c55c"
+        );
+    }
+
+    /// The payloads of a file's records, each checksum checked.
+    fn payloads(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut payloads = Vec::new();
+        while !bytes.is_empty() {
+            let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+            assert_eq!(bytes[8..12], masked_crc(&bytes[..8]).to_le_bytes());
+            let data = &bytes[12..12 + length];
+            assert_eq!(bytes[12 + length..16 + length], masked_crc(data).to_le_bytes());
+            payloads.push(data.to_vec());
+            bytes = &bytes[16 + length..];
+        }
+        payloads
+    }
+
+    #[test]
+    fn a_resumed_run_adds_a_file_and_leaves_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("made/on/the/way");
+        let mut first = EventWriter::create(&folder, 1).unwrap();
+        first.scalar("loss", 2.0, 1).unwrap();
+        first.scalar("loss", f32::NAN, 2).unwrap();
+        first.flush().unwrap();
+        let before = fs::read(first.path()).unwrap();
+        let second = EventWriter::create(&folder, 2).unwrap();
+        assert_ne!(first.path(), second.path());
+        assert!(second.path().to_str().unwrap().contains("/events.out.tfevents."));
+        assert_eq!(fs::read(first.path()).unwrap(), before);
+        assert_eq!(payloads(&before).len(), 4);
+        let start = payloads(&fs::read(second.path()).unwrap());
+        // Field 2, the step, is 2; then field 7.
+        assert_eq!(start[1][9..], [0x10, 2, 0x3A, 2, 8, 1]);
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_encoded() {
+        for (value, bytes) in [
+            (0, vec![0]),
+            (127, vec![127]),
+            (128, vec![0x80, 1]),
+            (300, vec![0xAC, 2]),
+            (u64::MAX, [vec![0xFF; 9], vec![1]].concat()),
+        ] {
+            assert_eq!(Message::default().raw(value).0, bytes);
+        }
+    }
 }

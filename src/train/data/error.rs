@@ -78,8 +78,8 @@ pub enum DataError {
     },
     /// Too few rows to hold some of them out.
     #[error(
-        "{}: {rows} rows are too few to hold one of {parts} out for validation, with each label on both sides; \
-         name a validation file", .path.display()
+        "{}: too few rows ({rows}) to hold one in {parts} out for validation; name a validation file",
+        .path.display()
     )]
     TooFew {
         /// The file.
@@ -104,7 +104,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The classifier did not answer for every row.
-    #[error("{}: {answers} answers came for {rows} rows", .path.display())]
+    #[error("{}: {} came for {}", .path.display(), counted(*.answers as u64, "answer"), counted(*.rows as u64, "row"))]
     Answers {
         /// The file.
         path: PathBuf,
@@ -115,6 +115,11 @@ pub enum DataError {
     },
 }
 
+/// `1 row`, `2 rows`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
     let mut text = match usage {
         Some(usage) => format!("the file has no rows with Usage {usage}"),
@@ -123,8 +128,8 @@ fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
     };
     if let Some(first) = skipped.first.first() {
         text.push_str(&format!(
-            "; {} bad rows were skipped, the first: {first}",
-            skipped.count
+            "; {} skipped, the first: {first}",
+            counted(skipped.count, "bad row")
         ));
     }
     text
@@ -157,7 +162,7 @@ pub enum BadRow {
     #[error("the file ends inside the quotes of {0}: its last row is cut off")]
     CutInQuote(String),
     /// Not as many columns as the header has.
-    #[error("{found} columns; the header has {wanted}")]
+    #[error("{}; the header has {wanted}", counted(*.found as u64, "column"))]
     Columns {
         /// The row's.
         found: usize,
@@ -194,7 +199,8 @@ pub enum BadRow {
     },
     /// Not as many pixels as a face has.
     #[error(
-        "{found} values; {PIXELS} (48×48) are wanted{}",
+        "{}; {PIXELS} (48×48) are wanted{}",
+        counted(*.found as u64, "value"),
         if *.cut { " (the file ends here without a line end: its last row may be cut off)" } else { "" }
     )]
     PixelCount {
