@@ -57,6 +57,28 @@ pub struct InputSpec {
     pub std: f64,
 }
 
+impl InputSpec {
+    /// Says what is wrong with it.
+    ///
+    /// # Errors
+    /// A sentence: another size than 48×48×1, or scaling that is not finite or divides by zero.
+    pub fn check(&self) -> Result<(), String> {
+        if (self.width, self.height, self.channels) != (SIDE, SIDE, 1) {
+            return Err(format!("input is {}×{}×{}; wanted {SIDE}×{SIDE}×1", self.width, self.height, self.channels));
+        }
+        if ![self.scale, self.mean, self.std].iter().all(|x| x.is_finite()) || self.scale == 0.0 || self.std <= 0.0 {
+            return Err("input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned());
+        }
+        Ok(())
+    }
+
+    /// `p · factor + offset` is the scaled value of a gray value `p`.
+    #[must_use]
+    pub fn affine(&self) -> (f64, f64) {
+        (self.scale / self.std, -self.mean / self.std)
+    }
+}
+
 /// What a file of the folder must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -127,16 +149,7 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
             Emotion::ALL.map(Emotion::name)
         ));
     }
-    let i = &m.input;
-    if (i.width, i.height, i.channels) != (SIDE, SIDE, 1) {
-        return Err(format!(
-            "input is {}×{}×{}; wanted {SIDE}×{SIDE}×1",
-            i.width, i.height, i.channels
-        ));
-    }
-    if ![i.scale, i.mean, i.std].iter().all(|x| x.is_finite()) || i.scale == 0.0 || i.std <= 0.0 {
-        return Err("input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned());
-    }
+    m.input.check()?;
     if m.name.is_empty() || m.version.is_empty() {
         return Err("name and version must not be empty".to_owned());
     }

@@ -113,7 +113,14 @@ impl DeviceRequest {
 /// Whether the CUDA half of libtorch is linked into this program (a GPU need not be present).
 #[must_use]
 pub fn cuda_linked() -> bool {
-    tch::Cuda::cudnn_version() > 0
+    tch::utils::has_cudart()
+}
+
+/// The version of cuDNN in this build (91002 is 9.10.2); `None` in a build without CUDA.
+#[must_use]
+pub fn cudnn_version() -> Option<i64> {
+    // Without the CUDA half of libtorch the question itself is an error there.
+    cuda_linked().then(tch::utils::version_cudnn)
 }
 
 /// The name of a device as users write it.

@@ -73,9 +73,7 @@ pub fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tens
     let pixels = Tensor::f_from_slice(&bytes)?
         .f_to_device(device)?
         .f_view([-1, 1, side, side])?;
-    // (p·scale − mean)/std as one multiplication and one addition.
-    let factor = spec.scale / spec.std;
-    let offset = -spec.mean / spec.std;
+    let (factor, offset) = spec.affine();
     Ok(pixels
         .f_to_kind(Kind::Float)?
         .f_mul_scalar(factor)?

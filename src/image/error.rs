@@ -1,0 +1,111 @@
+//! Why bytes did not become a picture.
+
+use super::{Format, Limits};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why bytes did not become a picture. The displayed text is meant for clients: it says nothing of the
+/// inside. What the decoder said is in [`ImageError::detail`], for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// There were no bytes at all.
+    #[error("the picture is empty: it has no bytes")]
+    Empty,
+    /// The bytes begin like none of the formats we read (HTTP 415).
+    #[error("this is not a picture we can read; send JPEG, PNG, WebP, GIF, BMP, TIFF or PNM")]
+    UnknownFormat,
+    /// The header asks for more pixels, or a longer side, than is accepted (HTTP 422).
+    /// Nothing was decoded.
+    #[error("the picture is {width}×{height} pixels; accepted are {limit}")]
+    TooManyPixels {
+        /// Width in pixels, as the header claims.
+        width: u32,
+        /// Height in pixels, as the header claims.
+        height: u32,
+        /// What is accepted.
+        limit: Limits,
+    },
+    /// The format is one of ours, the content is not readable (HTTP 422).
+    #[error("the {format} {reason}")]
+    Broken {
+        /// The format the bytes begin like.
+        format: Format,
+        /// What is wrong, in general terms.
+        reason: Reason,
+        /// What the decoder said.
+        #[source]
+        source: Option<Source>,
+    },
+}
+
+/// What is wrong with a picture, in terms a client may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Width or height is 0.
+    NoPixels,
+    /// The bytes end before the picture does.
+    CutShort,
+    /// The content breaks the format's rules.
+    Damaged,
+    /// Valid, as far as was read, but of a kind that is not read.
+    Unsupported,
+    /// Decoding would take more memory than is allowed, though the pixel count is within the limit.
+    TooMuchMemory,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoPixels => "has no pixels: its width or height is 0",
+            Self::CutShort => "is cut short: its data end before the picture does",
+            Self::Damaged => "is damaged and cannot be decoded",
+            Self::Unsupported => {
+                "is of a kind that is not supported; save it as an ordinary 8-bit RGB or gray picture"
+            }
+            Self::TooMuchMemory => "would take too much memory to decode",
+        })
+    }
+}
+
+impl ImageError {
+    pub(super) fn broken(format: Format, reason: Reason) -> Self {
+        Self::Broken {
+            format,
+            reason,
+            source: None,
+        }
+    }
+
+    pub(super) fn broken_by(format: Format, reason: Reason, source: impl Into<Source>) -> Self {
+        Self::Broken {
+            format,
+            reason,
+            source: Some(source.into()),
+        }
+    }
+
+    /// Sorts the `image` crate's error into a [`Reason`].
+    pub(super) fn from_decoder(format: Format, error: image::ImageError) -> Self {
+        let reason = match &error {
+            image::ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Reason::CutShort
+            }
+            image::ImageError::Unsupported(_) => Reason::Unsupported,
+            image::ImageError::Limits(_) => Reason::TooMuchMemory,
+            _ => Reason::Damaged,
+        };
+        Self::broken_by(format, reason, error)
+    }
+
+    /// What the decoding library said, for the log and never for a client; `None` where it was not asked.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        let mut error = std::error::Error::source(self)?;
+        let mut text = error.to_string();
+        while let Some(cause) = error.source() {
+            text = format!("{text}: {cause}");
+            error = cause;
+        }
+        Some(text)
+    }
+}

@@ -1,0 +1,89 @@
+//! Pixels of every layout → 8-bit gray on white.
+//!
+//! Gray is BT.601 luma, Y = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point, rounded once at the
+//! end. The weights sum to exactly 2¹⁶, so R = G = B = v gives v. (The `image` crate's own
+//! conversion uses BT.709 weights; the training pictures were made with these.)
+
+use image::ColorType;
+
+const RED: u32 = 19_595;
+const GREEN: u32 = 38_470;
+const BLUE: u32 = 7_471;
+const ONE: u64 = 1 << 16;
+const _: () = assert!((RED + GREEN + BLUE) as u64 == ONE, "the weights must sum to one");
+
+const MAX8: u64 = u8::MAX as u64;
+const MAX16: u64 = u16::MAX as u64;
+
+/// Reduces `pixels` of layout `color` (16-bit samples in native byte order) to one gray byte each.
+/// Transparency is laid on white. `None` for layouts that are not integer samples.
+pub(super) fn from_pixels(color: ColorType, pixels: Vec<u8>) -> Option<Vec<u8>> {
+    Some(match color {
+        ColorType::L8 => pixels,
+        ColorType::La8 => map::<2>(&pixels, |[l, a]| on_white8(u32::from(l) << 16, a)),
+        ColorType::Rgb8 => from_rgb8(&pixels),
+        ColorType::Rgba8 => map::<4>(&pixels, |[r, g, b, a]| on_white8(weigh8(r, g, b), a)),
+        ColorType::L16 => map::<2>(&pixels, |l| narrow(u64::from(u16::from_ne_bytes(l)) * ONE)),
+        ColorType::La16 => map::<4>(&pixels, |[l0, l1, a0, a1]| {
+            on_white16(
+                u64::from(u16::from_ne_bytes([l0, l1])) * ONE,
+                u16::from_ne_bytes([a0, a1]),
+            )
+        }),
+        ColorType::Rgb16 => map::<6>(&pixels, |[r0, r1, g0, g1, b0, b1]| {
+            narrow(weigh16([r0, r1], [g0, g1], [b0, b1]))
+        }),
+        ColorType::Rgba16 => map::<8>(&pixels, |[r0, r1, g0, g1, b0, b1, a0, a1]| {
+            on_white16(
+                weigh16([r0, r1], [g0, g1], [b0, b1]),
+                u16::from_ne_bytes([a0, a1]),
+            )
+        }),
+        _ => return None,
+    })
+}
+
+/// Interleaved 8-bit R, G, B → gray.
+pub(super) fn from_rgb8(pixels: &[u8]) -> Vec<u8> {
+    map::<3>(pixels, |[r, g, b]| ((weigh8(r, g, b) + (1 << 15)) >> 16) as u8)
+}
+
+fn map<const N: usize>(pixels: &[u8], gray: impl Fn([u8; N]) -> u8) -> Vec<u8> {
+    pixels
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|&pixel| gray(pixel))
+        .collect()
+}
+
+/// Luma × 2¹⁶, at most 255 × 2¹⁶.
+fn weigh8(r: u8, g: u8, b: u8) -> u32 {
+    RED * u32::from(r) + GREEN * u32::from(g) + BLUE * u32::from(b)
+}
+
+/// Luma × 2¹⁶, at most 65,535 × 2¹⁶.
+fn weigh16(r: [u8; 2], g: [u8; 2], b: [u8; 2]) -> u64 {
+    let [r, g, b] = [r, g, b].map(|sample| u64::from(u16::from_ne_bytes(sample)));
+    u64::from(RED) * r + u64::from(GREEN) * g + u64::from(BLUE) * b
+}
+
+fn on_white8(luma: u32, alpha: u8) -> u8 {
+    let alpha = u64::from(alpha);
+    divide(u64::from(luma) * alpha + MAX8 * ONE * (MAX8 - alpha), MAX8 * ONE)
+}
+
+/// 16 → 8 bits: 65,535 ↦ 255, so the divisor is 257.
+fn narrow(luma: u64) -> u8 {
+    divide(luma, 257 * ONE)
+}
+
+fn on_white16(luma: u64, alpha: u16) -> u8 {
+    let alpha = u64::from(alpha);
+    divide(luma * alpha + MAX16 * ONE * (MAX16 - alpha), MAX16 * 257 * ONE)
+}
+
+/// Rounded quotient; every caller's is at most 255.
+fn divide(value: u64, by: u64) -> u8 {
+    ((value + by / 2) / by) as u8
+}

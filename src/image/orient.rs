@@ -1,0 +1,62 @@
+//! Turns a picture upright, as its EXIF orientation asks.
+
+use image::metadata::Orientation;
+
+use super::LumaImage;
+
+/// Side of the squares in which pixels are moved: source and target rows of one stay in the first-level cache.
+const TILE: usize = 32;
+
+/// The picture as it is meant to be seen.
+pub(super) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
+    let (width, height) = (image.width as usize, image.height as usize);
+    let (w, h) = (width.cast_signed(), height.cast_signed());
+    // The source pixel of target (x, y) is at start + x·right + y·down.
+    let (start, right, down) = match orientation {
+        Orientation::NoTransforms => return image,
+        Orientation::FlipHorizontal => (w - 1, -1, w),
+        Orientation::Rotate180 => (w * h - 1, -1, -w),
+        Orientation::FlipVertical => (w * (h - 1), 1, -w),
+        Orientation::Rotate90FlipH => (0, w, 1),
+        Orientation::Rotate90 => (w * (h - 1), -w, 1),
+        Orientation::Rotate270FlipH => (w * h - 1, -w, -1),
+        Orientation::Rotate270 => (w - 1, w, -1),
+    };
+    let (to_width, to_height) = if swaps_sides(orientation) {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let mut pixels = vec![0; image.pixels.len()];
+    for top in (0..to_height).step_by(TILE) {
+        for left in (0..to_width).step_by(TILE) {
+            for y in top..to_height.min(top + TILE) {
+                let row = &mut pixels[y * to_width..(y + 1) * to_width];
+                for (x, pixel) in row.iter_mut().enumerate().take(left + TILE).skip(left) {
+                    let from = start + x.cast_signed() * right + y.cast_signed() * down;
+                    *pixel = image.pixels[from.cast_unsigned()];
+                }
+            }
+        }
+    }
+    let (width, height) = if swaps_sides(orientation) {
+        (image.height, image.width)
+    } else {
+        (image.width, image.height)
+    };
+    LumaImage {
+        width,
+        height,
+        pixels,
+    }
+}
+
+fn swaps_sides(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90FlipH
+            | Orientation::Rotate90
+            | Orientation::Rotate270FlipH
+            | Orientation::Rotate270
+    )
+}
