@@ -8,8 +8,8 @@
 mod policy;
 mod worker;
 
-pub(crate) use worker::panic_text;
 pub use policy::{Policy, Step};
+pub(crate) use worker::panic_text;
 
 use std::{
     collections::VecDeque,
@@ -135,7 +135,10 @@ pub struct Batcher {
 
 impl std::fmt::Debug for Batcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batcher").field("info", &self.info).field("layout", &self.shared.layout).finish()
+        f.debug_struct("Batcher")
+            .field("info", &self.info)
+            .field("layout", &self.shared.layout)
+            .finish()
     }
 }
 
@@ -178,13 +181,19 @@ impl Batcher {
             }
         }
         match (outcome, info) {
-            (Ok(()), Some(info)) => Ok(Self { shared, info, threads: Mutex::new(threads) }),
+            (Ok(()), Some(info)) => Ok(Self {
+                shared,
+                info,
+                threads: Mutex::new(threads),
+            }),
             (outcome, _) => {
                 shared.close();
                 for thread in threads {
                     let _ = thread.join();
                 }
-                Err(outcome.err().unwrap_or(StartError::Panic("no worker reported".to_owned())))
+                Err(outcome
+                    .err()
+                    .unwrap_or(StartError::Panic("no worker reported".to_owned())))
             }
         }
     }
@@ -223,7 +232,12 @@ impl Batcher {
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Classified, ClassifyError>>, ClassifyError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { face, reply, queued: Instant::now(), deadline };
+        let job = Job {
+            face,
+            reply,
+            queued: Instant::now(),
+            deadline,
+        };
         let mut queue = self.shared.lock();
         if queue.closed {
             return Err(ClassifyError::Closed);

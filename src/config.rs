@@ -210,7 +210,8 @@ impl Config {
     /// Worker threads: what was asked for, else one for each CPU, or one on CUDA.
     #[must_use]
     pub fn workers(&self, cuda: bool) -> NonZeroUsize {
-        self.workers.unwrap_or(if cuda { NonZeroUsize::MIN } else { self.cpus })
+        self.workers
+            .unwrap_or(if cuda { NonZeroUsize::MIN } else { self.cpus })
     }
 
     /// Requests in flight: what was asked for, else 128 for each CPU worker. At 4 × capacity the line in
@@ -229,7 +230,11 @@ impl Config {
     #[must_use]
     pub fn queue(&self, cuda: bool) -> usize {
         self.queue.map_or_else(
-            || self.max_in_flight(cuda).saturating_mul(4).max(self.max_images.get()),
+            || {
+                self.max_in_flight(cuda)
+                    .saturating_mul(4)
+                    .max(self.max_images.get())
+            },
             NonZeroUsize::get,
         )
     }
@@ -262,7 +267,10 @@ impl Config {
             ));
         }
         if let Some(queue) = a.queue.filter(|q| *q < a.max_images) {
-            return refuse(format!("--queue ({queue}) must be at least --max-images ({})", a.max_images));
+            return refuse(format!(
+                "--queue ({queue}) must be at least --max-images ({})",
+                a.max_images
+            ));
         }
         if a.batch_linger >= a.request_timeout {
             return refuse(format!(
@@ -318,7 +326,11 @@ fn pixels() -> clap::builder::RangedU64ValueParser<u64> {
 /// `250ms`, `5s`, `1m 30s`; at most a day, so that no sum with it overflows.
 fn duration(s: &str) -> Result<Duration, String> {
     let d = humantime::parse_duration(s).map_err(|e| format!("{e}; write it as 250ms, 5s or 1m"))?;
-    if d > Duration::from_secs(86_400) { Err("at most 1day is wanted".to_owned()) } else { Ok(d) }
+    if d > Duration::from_secs(86_400) {
+        Err("at most 1day is wanted".to_owned())
+    } else {
+        Ok(d)
+    }
 }
 
 fn positive(s: &str) -> Result<Duration, String> {
@@ -353,7 +365,9 @@ fn size(s: &str) -> Result<u64, String> {
 }
 
 fn log_filter(s: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(s).map(|_| s.to_owned()).map_err(|e| e.to_string())
+    tracing_subscriber::EnvFilter::try_new(s)
+        .map(|_| s.to_owned())
+        .map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -384,7 +398,11 @@ mod tests {
                 }
                 let env = arg.get_env().and_then(|e| e.to_str()).unwrap_or_default();
                 let long = arg.get_long().unwrap_or_default();
-                assert_eq!(env, format!("FER_{}", long.to_uppercase().replace('-', "_")), "{id}");
+                assert_eq!(
+                    env,
+                    format!("FER_{}", long.to_uppercase().replace('-', "_")),
+                    "{id}"
+                );
                 assert!(arg.get_help().is_some(), "{id} has no help");
                 let help = arg.get_help().unwrap().to_string();
                 assert!(
@@ -404,12 +422,22 @@ mod tests {
         assert_eq!(config.max_in_flight(false), 768);
         assert_eq!(config.queue(false), 3072);
         let config = run(&["--workers", "3", "--queue", "99", "--max-in-flight", "7"]).unwrap();
-        assert_eq!((config.workers(true).get(), config.queue(true), config.max_in_flight(true)), (3, 99, 7));
+        assert_eq!(
+            (
+                config.workers(true).get(),
+                config.queue(true),
+                config.max_in_flight(true)
+            ),
+            (3, 99, 7)
+        );
     }
 
     #[test]
     fn run_may_be_left_out() {
-        assert_eq!(run(&["run", "--listen", "127.0.0.1:0"]).unwrap().listen, run(&["--listen", "127.0.0.1:0"]).unwrap().listen);
+        assert_eq!(
+            run(&["run", "--listen", "127.0.0.1:0"]).unwrap().listen,
+            run(&["--listen", "127.0.0.1:0"]).unwrap().listen
+        );
     }
 
     #[test]
@@ -441,9 +469,16 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in
-            [("1", 1), ("4096", 4096), ("20M", 20_000_000), ("20Mi", 20 << 20), ("20MiB", 20 << 20), ("1 G", 1_000_000_000), ("512k", 512_000), ("7KB", 7000)]
-        {
+        for (text, bytes) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("20M", 20_000_000),
+            ("20Mi", 20 << 20),
+            ("20MiB", 20 << 20),
+            ("1 G", 1_000_000_000),
+            ("512k", 512_000),
+            ("7KB", 7000),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for bad in ["", "M", "-1", "1.5M", "18446744073709551615Gi", "2Ti", "0"] {

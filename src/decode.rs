@@ -36,22 +36,33 @@ impl DecodePool {
         let (work, queue) = crossbeam_channel::unbounded::<Work>();
         for n in 0..threads.get() {
             let queue = queue.clone();
-            std::thread::Builder::new().name(format!("fer-decode-{n}")).spawn(move || {
-                for work in queue {
-                    work();
-                }
-            })?;
+            std::thread::Builder::new()
+                .name(format!("fer-decode-{n}"))
+                .spawn(move || {
+                    for work in queue {
+                        work();
+                    }
+                })?;
         }
-        Ok(Self { work, slots: Arc::new(Semaphore::new(threads.get() * 2)) })
+        Ok(Self {
+            work,
+            slots: Arc::new(Semaphore::new(threads.get() * 2)),
+        })
     }
 
     /// Runs `work` on the pool. Dropping the future before a thread has begun means that none will.
     ///
     /// # Errors
     /// [`PoolError`] if the work panicked.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
         let gone = || PoolError("the decoding threads are gone".to_owned());
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| gone())?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
         let job: Work = Box::new(move || {
             let _slot = slot;

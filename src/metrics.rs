@@ -25,7 +25,9 @@ const SERIES: [(&str, &[&str], &[&str]); 8] = [
     (
         "/predict",
         &["POST"],
-        &["200", "400", "408", "413", "415", "422", "499", "500", "503", "504"],
+        &[
+            "200", "400", "408", "413", "415", "422", "499", "500", "503", "504",
+        ],
     ),
     ("/livez", &["GET"], &["200"]),
     ("/readyz", &["GET"], &["200", "503"]),
@@ -57,8 +59,14 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 6] =
-        [Self::InFlight, Self::Buffers, Self::QueueFull, Self::NotReady, Self::Deadline, Self::ClientGone];
+    const ALL: [Self; 6] = [
+        Self::InFlight,
+        Self::Buffers,
+        Self::QueueFull,
+        Self::NotReady,
+        Self::Deadline,
+        Self::ClientGone,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -76,7 +84,10 @@ impl Rejected {
 #[must_use]
 pub fn method_label(method: &axum::http::Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN.into_iter().find(|k| *k == method.as_str()).unwrap_or("other")
+    KNOWN
+        .into_iter()
+        .find(|k| *k == method.as_str())
+        .unwrap_or("other")
 }
 
 /// Every metric of the server. Cheap to share behind an `Arc`; all methods may be called from any thread.
@@ -169,22 +180,54 @@ impl Metrics {
         for kind in ["error", "panic", "rebuild"] {
             engine_failures.get_metric_with_label_values(&[kind])?;
         }
-        let by_emotion =
-            counters("fer_predictions_total", "Faces classified, by likeliest label.", &["emotion"])?;
-        let reloads = counters("fer_model_reloads_total", "Attempts to load another model folder.", &["result"])?;
+        let by_emotion = counters(
+            "fer_predictions_total",
+            "Faces classified, by likeliest label.",
+            &["emotion"],
+        )?;
+        let reloads = counters(
+            "fer_model_reloads_total",
+            "Attempts to load another model folder.",
+            &["result"],
+        )?;
         for result in ["success", "failure"] {
             reloads.get_metric_with_label_values(&[result])?;
         }
-        let build_info = gauges("fer_build_info", "1; the labels say what is running.", &["version", "cuda"])?;
-        let cuda = if crate::engine::cuda_linked() { "true" } else { "false" };
-        build_info.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), cuda])?.set(1);
+        let build_info = gauges(
+            "fer_build_info",
+            "1; the labels say what is running.",
+            &["version", "cuda"],
+        )?;
+        let cuda = if crate::engine::cuda_linked() {
+            "true"
+        } else {
+            "false"
+        };
+        build_info
+            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), cuda])?
+            .set(1);
         add(Box::new(ProcessCollector::for_self()))?;
 
         Ok(Self {
-            in_flight: gauge("fer_http_requests_in_flight", "Requests whose answer's head is not sent yet.")?,
-            decode: histogram("fer_decode_duration_seconds", "Decoding of one picture to a face.", &SECONDS)?,
-            queue: histogram("fer_queue_duration_seconds", "Wait of one face for a worker.", &SECONDS)?,
-            inference: histogram("fer_inference_duration_seconds", "One batch through the network.", &SECONDS)?,
+            in_flight: gauge(
+                "fer_http_requests_in_flight",
+                "Requests whose answer's head is not sent yet.",
+            )?,
+            decode: histogram(
+                "fer_decode_duration_seconds",
+                "Decoding of one picture to a face.",
+                &SECONDS,
+            )?,
+            queue: histogram(
+                "fer_queue_duration_seconds",
+                "Wait of one face for a worker.",
+                &SECONDS,
+            )?,
+            inference: histogram(
+                "fer_inference_duration_seconds",
+                "One batch through the network.",
+                &SECONDS,
+            )?,
             queue_depth: gauge("fer_queue_depth", "Faces waiting for a worker.")?,
             batch_size: histogram("fer_batch_size", "Faces in a batch.", &BATCH)?,
             model_info: gauges(
@@ -230,7 +273,13 @@ impl Metrics {
     pub fn set_model(&self, manifest: &Manifest, info: &EngineInfo) {
         self.model_info.reset();
         self.model_info
-            .with_label_values(&[&manifest.name, &manifest.version, info.engine, info.precision, &info.device])
+            .with_label_values(&[
+                &manifest.name,
+                &manifest.version,
+                info.engine,
+                info.precision,
+                &info.device,
+            ])
             .set(1);
     }
 
@@ -281,7 +330,11 @@ mod tests {
     #[test]
     fn only_one_model_is_named_at_a_time() {
         let metrics = Metrics::new().unwrap();
-        let info = EngineInfo { engine: "torchscript", precision: "f32", device: "cpu".to_owned() };
+        let info = EngineInfo {
+            engine: "torchscript",
+            precision: "f32",
+            device: "cpu".to_owned(),
+        };
         for version in ["1", "2"] {
             let manifest = serde_json::from_value(serde_json::json!({
                 "name": "m", "version": version, "labels": [], "files": {},

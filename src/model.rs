@@ -31,11 +31,17 @@ impl Model {
         let cuda = device.is_cuda();
         let layout = Layout {
             workers: config.workers(cuda),
-            policy: Policy { max_batch: config.max_batch, linger: config.batch_linger },
+            policy: Policy {
+                max_batch: config.max_batch,
+                linger: config.batch_linger,
+            },
             queue: config.queue(cuda),
         };
         let factory = factory(folder, device, config.model.threads.get());
-        Ok(Self { manifest, batcher: Batcher::start(factory, layout, Arc::clone(metrics))? })
+        Ok(Self {
+            manifest,
+            batcher: Batcher::start(factory, layout, Arc::clone(metrics))?,
+        })
     }
 }
 

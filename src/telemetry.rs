@@ -16,13 +16,23 @@ pub fn init(args: &LogArgs) {
             let ansi = std::io::IsTerminal::is_terminal(&stderr());
             builder.with_ansi(ansi).with_target(false).try_init()
         }
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
     };
     // A panic is an event like any other; the default hook would print it past the log.
     std::panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
         let text = info.payload_as_str().unwrap_or("a panic without a message");
         let thread = std::thread::current();
-        tracing::error!(error = text, at, thread = thread.name().unwrap_or_default(), "panic");
+        tracing::error!(
+            error = text,
+            at,
+            thread = thread.name().unwrap_or_default(),
+            "panic"
+        );
     }));
 }

@@ -29,7 +29,12 @@ impl Classifier for Fake {
             gate.lock().unwrap().recv().unwrap();
         }
         match seen.first() {
-            Some(&FAIL) => return Err(EngineError::Shape { got: vec![3], batch: faces.len() }),
+            Some(&FAIL) => {
+                return Err(EngineError::Shape {
+                    got: vec![3],
+                    batch: faces.len(),
+                });
+            }
             Some(&PANIC) => panic!("made for the test"),
             _ => {}
         }
@@ -44,7 +49,11 @@ impl Classifier for Fake {
     }
 
     fn info(&self) -> EngineInfo {
-        EngineInfo { engine: "fake", precision: "f32", device: "cpu".to_owned() }
+        EngineInfo {
+            engine: "fake",
+            precision: "f32",
+            device: "cpu".to_owned(),
+        }
     }
 }
 
@@ -67,15 +76,27 @@ fn rig(gated: bool) -> Rig {
     let tell = Mutex::new(tell);
     let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
         count.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(Fake { gate: gated.then(|| Arc::clone(&gate)), batches: tell.lock().unwrap().clone() }))
+        Ok(Box::new(Fake {
+            gate: gated.then(|| Arc::clone(&gate)),
+            batches: tell.lock().unwrap().clone(),
+        }))
     };
     let layout = Layout {
         workers: NonZeroUsize::MIN,
-        policy: Policy { max_batch: NonZeroUsize::new(4).unwrap(), linger: Duration::ZERO },
+        policy: Policy {
+            max_batch: NonZeroUsize::new(4).unwrap(),
+            linger: Duration::ZERO,
+        },
         queue: 6,
     };
     let batcher = Batcher::start(Arc::new(factory), layout, Arc::clone(&metrics)).unwrap();
-    Rig { batcher, open, batches, built, metrics }
+    Rig {
+        batcher,
+        open,
+        batches,
+        built,
+        metrics,
+    }
 }
 
 fn face(v: u8) -> Face {
@@ -88,7 +109,10 @@ fn far() -> Instant {
 
 fn metric(metrics: &Metrics, series: &str) -> u64 {
     let text = metrics.render().unwrap();
-    let line = text.lines().find(|l| l.starts_with(series)).unwrap_or_else(|| panic!("no {series}"));
+    let line = text
+        .lines()
+        .find(|l| l.starts_with(series))
+        .unwrap_or_else(|| panic!("no {series}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -97,9 +121,14 @@ fn a_batch_is_what_queued_while_the_model_was_busy() {
     let rig = rig(true);
     let first = rig.batcher.submit(face(1), far()).unwrap();
     assert_eq!(rig.batches.recv().unwrap(), [1]);
-    let rest: Vec<_> = (2..8).map(|v| rig.batcher.submit(face(v), far()).unwrap()).collect();
+    let rest: Vec<_> = (2..8)
+        .map(|v| rig.batcher.submit(face(v), far()).unwrap())
+        .collect();
     assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 6);
-    assert!(matches!(rig.batcher.submit(face(9), far()), Err(ClassifyError::QueueFull)));
+    assert!(matches!(
+        rig.batcher.submit(face(9), far()),
+        Err(ClassifyError::QueueFull)
+    ));
     for _ in 0..3 {
         rig.open.send(()).unwrap();
     }
@@ -108,7 +137,11 @@ fn a_batch_is_what_queued_while_the_model_was_busy() {
     assert_eq!(first.blocking_recv().unwrap().unwrap().batch, 1);
     for (v, answer) in (2..8).zip(rest) {
         let answer = answer.blocking_recv().unwrap().unwrap();
-        assert_eq!(answer.probabilities.top().0.index(), v % CLASSES, "answers keep their order");
+        assert_eq!(
+            answer.probabilities.top().0.index(),
+            v % CLASSES,
+            "answers keep their order"
+        );
         assert_eq!(answer.batch, if v < 6 { 4 } else { 2 });
     }
     assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 0);
@@ -130,37 +163,79 @@ fn who_has_gone_or_is_too_late_is_skipped_and_counted() {
     assert_eq!(live.blocking_recv().unwrap().unwrap().batch, 1);
     assert_eq!(late.blocking_recv().unwrap(), Err(ClassifyError::Deadline));
     assert_eq!(rig.batches.recv().unwrap(), [4]);
-    assert_eq!(metric(&rig.metrics, r#"fer_rejected_total{reason="client_gone"}"#), 1);
-    assert_eq!(metric(&rig.metrics, r#"fer_rejected_total{reason="deadline"}"#), 1);
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_rejected_total{reason="client_gone"}"#),
+        1
+    );
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_rejected_total{reason="deadline"}"#),
+        1
+    );
 }
 
 #[test]
 fn an_error_is_for_its_batch_only() {
     let rig = rig(false);
-    let bad = rig.batcher.submit(face(FAIL), far()).unwrap().blocking_recv().unwrap();
+    let bad = rig
+        .batcher
+        .submit(face(FAIL), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
     assert!(matches!(bad, Err(ClassifyError::Engine(_))), "{bad:?}");
-    let nan = rig.batcher.submit(face(NAN), far()).unwrap().blocking_recv().unwrap();
+    let nan = rig
+        .batcher
+        .submit(face(NAN), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
     assert!(matches!(nan, Err(ClassifyError::Engine(_))), "{nan:?}");
-    rig.batcher.submit(face(3), far()).unwrap().blocking_recv().unwrap().unwrap();
+    rig.batcher
+        .submit(face(3), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.built.load(Ordering::SeqCst), 1);
-    assert_eq!(metric(&rig.metrics, r#"fer_engine_failures_total{kind="error"}"#), 1);
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_engine_failures_total{kind="error"}"#),
+        1
+    );
 }
 
 #[test]
 fn after_a_panic_the_engine_is_built_anew() {
     let rig = rig(false);
-    let bad = rig.batcher.submit(face(PANIC), far()).unwrap().blocking_recv().unwrap();
-    assert_eq!(bad, Err(ClassifyError::Engine("panicked: made for the test".to_owned())));
-    rig.batcher.submit(face(3), far()).unwrap().blocking_recv().unwrap().unwrap();
+    let bad = rig
+        .batcher
+        .submit(face(PANIC), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
+    assert_eq!(
+        bad,
+        Err(ClassifyError::Engine("panicked: made for the test".to_owned()))
+    );
+    rig.batcher
+        .submit(face(3), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.built.load(Ordering::SeqCst), 2);
     assert!(rig.batcher.healthy());
-    assert_eq!(metric(&rig.metrics, r#"fer_engine_failures_total{kind="panic"}"#), 1);
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_engine_failures_total{kind="panic"}"#),
+        1
+    );
 }
 
 #[test]
 fn shutting_down_finishes_what_waits() {
     let rig = rig(true);
-    let answers: Vec<_> = (1..4).map(|v| rig.batcher.submit(face(v), far()).unwrap()).collect();
+    let answers: Vec<_> = (1..4)
+        .map(|v| rig.batcher.submit(face(v), far()).unwrap())
+        .collect();
     for _ in 0..3 {
         rig.open.send(()).unwrap();
     }
@@ -168,7 +243,10 @@ fn shutting_down_finishes_what_waits() {
     for answer in answers {
         answer.blocking_recv().unwrap().unwrap();
     }
-    assert!(matches!(rig.batcher.submit(face(1), far()), Err(ClassifyError::Closed)));
+    assert!(matches!(
+        rig.batcher.submit(face(1), far()),
+        Err(ClassifyError::Closed)
+    ));
     assert!(!rig.batcher.healthy());
 }
 
@@ -176,15 +254,24 @@ fn shutting_down_finishes_what_waits() {
 fn a_factory_that_fails_or_panics_fails_the_start() {
     let layout = Layout {
         workers: NonZeroUsize::new(2).unwrap(),
-        policy: Policy { max_batch: NonZeroUsize::MIN, linger: Duration::ZERO },
+        policy: Policy {
+            max_batch: NonZeroUsize::MIN,
+            linger: Duration::ZERO,
+        },
         queue: 1,
     };
     let metrics = Arc::new(Metrics::new().unwrap());
     let fails = || -> Result<Box<dyn Classifier>, EngineError> {
-        Err(EngineError::Shape { got: vec![1], batch: 1 })
+        Err(EngineError::Shape {
+            got: vec![1],
+            batch: 1,
+        })
     };
     let error = Batcher::start(Arc::new(fails), layout, Arc::clone(&metrics)).unwrap_err();
-    assert!(matches!(error, StartError::Engine(EngineError::Shape { .. })), "{error}");
+    assert!(
+        matches!(error, StartError::Engine(EngineError::Shape { .. })),
+        "{error}"
+    );
     let panics = || -> Result<Box<dyn Classifier>, EngineError> { panic!("no engine") };
     let error = Batcher::start(Arc::new(panics), layout, metrics).unwrap_err();
     assert!(error.to_string().contains("no engine"), "{error}");
@@ -193,7 +280,10 @@ fn a_factory_that_fails_or_panics_fails_the_start() {
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_the_wait() {
     let rig = rig(true);
-    let first = rig.batcher.classify(face(1), Instant::now() + Duration::from_secs(5)).await;
+    let first = rig
+        .batcher
+        .classify(face(1), Instant::now() + Duration::from_secs(5))
+        .await;
     assert_eq!(first, Err(ClassifyError::Deadline));
     rig.open.send(()).unwrap();
 }

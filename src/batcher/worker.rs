@@ -30,11 +30,7 @@ struct Waiting {
 }
 
 /// Builds an engine, reports, and works until the queue is shut and empty.
-pub(super) fn run(
-    shared: &Shared,
-    factory: &Factory,
-    report: &mpsc::Sender<Result<EngineInfo, StartError>>,
-) {
+pub(super) fn run(shared: &Shared, factory: &Factory, report: &mpsc::Sender<Result<EngineInfo, StartError>>) {
     let mut engine = match build(shared, factory) {
         Ok(Ok(engine)) => {
             shared.healthy.fetch_add(1, Ordering::Relaxed);
@@ -60,7 +56,9 @@ pub(super) fn run(
         // After a panic the engine's state is unknown.
         shared.healthy.fetch_sub(1, Ordering::Relaxed);
         drop(engine);
-        let Some(rebuilt) = rebuild(shared, factory) else { return };
+        let Some(rebuilt) = rebuild(shared, factory) else {
+            return;
+        };
         engine = rebuilt;
         shared.healthy.fetch_add(1, Ordering::Relaxed);
     }
@@ -91,15 +89,26 @@ fn rebuild(shared: &Shared, factory: &Factory) -> Option<Engine> {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic,
         };
-        shared.metrics.engine_failures.with_label_values(&["rebuild"]).inc();
+        shared
+            .metrics
+            .engine_failures
+            .with_label_values(&["rebuild"])
+            .inc();
         tracing::error!(error = why, retry_in = ?pause, "the engine could not be rebuilt");
         let until = Instant::now() + pause;
         let mut queue = shared.lock();
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+        while let Some(left) = until
+            .checked_duration_since(Instant::now())
+            .filter(|d| !d.is_zero())
+        {
             if queue.closed {
                 return None;
             }
-            queue = shared.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = shared
+                .wake
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             // This worker cannot use the wake-up it may have taken; pass it on.
             if !queue.jobs.is_empty() && queue.idle > 0 {
                 shared.wake.notify_one();
@@ -114,7 +123,10 @@ fn take(shared: &Shared, faces: &mut Vec<Face>, waiting: &mut Vec<Waiting>) -> b
     let mut queue = shared.lock();
     queue.idle += 1;
     loop {
-        let oldest = queue.jobs.front().map_or(Duration::ZERO, |job| job.queued.elapsed());
+        let oldest = queue
+            .jobs
+            .front()
+            .map_or(Duration::ZERO, |job| job.queued.elapsed());
         match shared.layout.policy.decide(queue.jobs.len(), oldest, queue.idle) {
             Step::Sleep if queue.closed => {
                 queue.idle -= 1;
@@ -122,10 +134,18 @@ fn take(shared: &Shared, faces: &mut Vec<Face>, waiting: &mut Vec<Waiting>) -> b
             }
             Step::Sleep => queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
             Step::Linger(left) if !queue.closed => {
-                queue = shared.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                queue = shared
+                    .wake
+                    .wait_timeout(queue, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
             }
             step => {
-                let want = if let Step::Take(n) = step { n } else { queue.jobs.len() };
+                let want = if let Step::Take(n) = step {
+                    n
+                } else {
+                    queue.jobs.len()
+                };
                 let now = Instant::now();
                 while faces.len() < want.min(shared.layout.policy.max_batch.get()) {
                     let Some(job) = queue.jobs.pop_front() else { break };
@@ -138,7 +158,10 @@ fn take(shared: &Shared, faces: &mut Vec<Face>, waiting: &mut Vec<Waiting>) -> b
                         shared.metrics.reject(Rejected::ClientGone);
                     } else {
                         faces.push(job.face);
-                        waiting.push(Waiting { reply: job.reply, queued: job.queued });
+                        waiting.push(Waiting {
+                            reply: job.reply,
+                            queued: job.queued,
+                        });
                     }
                 }
                 if !faces.is_empty() {
@@ -177,7 +200,10 @@ fn run_batch(
         Ok(Ok(logits)) if logits.len() == faces.len() => (Fate::Keep, Ok(logits)),
         Ok(Ok(logits)) => {
             metrics.engine_failures.with_label_values(&["error"]).inc();
-            (Fate::Keep, Err(format!("{} answers for {} faces", logits.len(), faces.len())))
+            (
+                Fate::Keep,
+                Err(format!("{} answers for {} faces", logits.len(), faces.len())),
+            )
         }
         Ok(Err(error)) => {
             metrics.engine_failures.with_label_values(&["error"]).inc();
@@ -218,7 +244,12 @@ fn answer(
     let probabilities =
         Probabilities::from_logits(logits).map_err(|e| ClassifyError::Engine(e.to_string()))?;
     shared.metrics.predicted(probabilities.top().0);
-    Ok(Classified { probabilities, queue, infer, batch })
+    Ok(Classified {
+        probabilities,
+        queue,
+        infer,
+        batch,
+    })
 }
 
 /// The message of a panic.

@@ -64,10 +64,18 @@ impl InputSpec {
     /// A sentence: another size than 48×48×1, or scaling that is not finite or divides by zero.
     pub fn check(&self) -> Result<(), String> {
         if (self.width, self.height, self.channels) != (SIDE, SIDE, 1) {
-            return Err(format!("input is {}×{}×{}; wanted {SIDE}×{SIDE}×1", self.width, self.height, self.channels));
+            return Err(format!(
+                "input is {}×{}×{}; wanted {SIDE}×{SIDE}×1",
+                self.width, self.height, self.channels
+            ));
         }
-        if ![self.scale, self.mean, self.std].iter().all(|x| x.is_finite()) || self.scale == 0.0 || self.std <= 0.0 {
-            return Err("input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned());
+        if ![self.scale, self.mean, self.std].iter().all(|x| x.is_finite())
+            || self.scale == 0.0
+            || self.std <= 0.0
+        {
+            return Err(
+                "input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned(),
+            );
         }
         Ok(())
     }

@@ -58,7 +58,10 @@ enum Refusal {
 
 /// Memory is claimed as bytes arrive and not as headers promise, so that a promise alone holds none.
 async fn collect(room: &Arc<Semaphore>, mut body: Body, limit: u64) -> Result<Held, Refusal> {
-    let mut held = Held { bytes: Bytes::new(), share: None };
+    let mut held = Held {
+        bytes: Bytes::new(),
+        share: None,
+    };
     let mut rest = BytesMut::new();
     let mut length = 0u64;
     while let Some(frame) = body.frame().await {
@@ -70,7 +73,9 @@ async fn collect(room: &Arc<Semaphore>, mut body: Body, limit: u64) -> Result<He
             return Err(Refusal::TooLarge);
         }
         let have = held.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let want = usize::try_from(length.div_ceil(1024)).unwrap_or(usize::MAX).saturating_sub(have);
+        let want = usize::try_from(length.div_ceil(1024))
+            .unwrap_or(usize::MAX)
+            .saturating_sub(have);
         if want > 0 {
             let more = u32::try_from(want)
                 .ok()
@@ -123,7 +128,13 @@ pub fn watch(body: Body) -> (Body, Rest) {
         return (body, Rest(Arc::default()));
     }
     let state = Arc::<Mutex<State>>::default();
-    (Body::new(Watched { body: Some(body), state: Arc::clone(&state) }), Rest(state))
+    (
+        Body::new(Watched {
+            body: Some(body),
+            state: Arc::clone(&state),
+        }),
+        Rest(state),
+    )
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
@@ -139,7 +150,9 @@ impl HttpBody for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
         lock(&this.state).polled = true;
         let frame = ready!(Pin::new(body).poll_frame(cx));
         match &frame {
@@ -157,7 +170,9 @@ impl HttpBody for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
@@ -218,7 +233,11 @@ mod tests {
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Ready(self.0.pop_front().map(|n| Ok(Frame::data(Bytes::from(vec![7; n])))))
+            Poll::Ready(
+                self.0
+                    .pop_front()
+                    .map(|n| Ok(Frame::data(Bytes::from(vec![7; n])))),
+            )
         }
     }
 
@@ -232,8 +251,15 @@ mod tests {
         let held = collect(&room, chunks(&[1000, 25, 3000]), 1 << 20).await.unwrap();
         assert_eq!(held.bytes.len(), 4025);
         assert_eq!(room.available_permits(), 6);
-        assert!(matches!(collect(&room, chunks(&[7000]), 1 << 20).await, Err(Refusal::NoRoom)));
-        assert_eq!(room.available_permits(), 6, "a refused body gives back what it had");
+        assert!(matches!(
+            collect(&room, chunks(&[7000]), 1 << 20).await,
+            Err(Refusal::NoRoom)
+        ));
+        assert_eq!(
+            room.available_permits(),
+            6,
+            "a refused body gives back what it had"
+        );
         drop(held);
         assert_eq!(room.available_permits(), 10);
     }
@@ -242,7 +268,10 @@ mod tests {
     async fn the_limit_holds_without_a_content_length() {
         let room = Arc::new(Semaphore::new(1000));
         assert!(collect(&room, chunks(&[50, 50]), 100).await.is_ok());
-        assert!(matches!(collect(&room, chunks(&[50, 51]), 100).await, Err(Refusal::TooLarge)));
+        assert!(matches!(
+            collect(&room, chunks(&[50, 51]), 100).await,
+            Err(Refusal::TooLarge)
+        ));
     }
 
     #[tokio::test]

@@ -110,7 +110,10 @@ impl App {
     /// # Errors
     /// [`Problem::not_ready`] if not.
     pub fn ready_model(&self) -> Result<Arc<Model>, Problem> {
-        self.model.load_full().filter(|m| m.batcher.healthy()).ok_or_else(Problem::not_ready)
+        self.model
+            .load_full()
+            .filter(|m| m.batcher.healthy())
+            .ok_or_else(Problem::not_ready)
     }
 }
 

@@ -60,7 +60,14 @@ impl Problem {
         title: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, title, detail: detail.into(), inside: None, header: None }
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            inside: None,
+            header: None,
+        }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -77,7 +84,12 @@ impl Problem {
 
     /// 400, for what no other code names.
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", "The request is malformed.", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "The request is malformed.",
+            detail,
+        )
     }
 
     /// 400: nothing was sent.
@@ -93,17 +105,32 @@ impl Problem {
 
     /// 400: the form or the JSON holds no picture.
     pub fn no_image(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "no_image", "The request holds no picture.", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "no_image",
+            "The request holds no picture.",
+            detail,
+        )
     }
 
     /// 400: JSON that is not JSON or not of the form asked for.
     pub fn bad_json(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_json", "The JSON body cannot be used.", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_json",
+            "The JSON body cannot be used.",
+            detail,
+        )
     }
 
     /// 400: an image string that is not base64.
     pub fn bad_base64(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_base64", "An image is not valid base64.", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_base64",
+            "An image is not valid base64.",
+            detail,
+        )
     }
 
     /// 400: a form that cannot be taken apart.
@@ -279,7 +306,10 @@ impl Problem {
     /// The envelope with the request's id.
     #[must_use]
     pub const fn body<'a>(&'a self, request_id: Option<&'a str>) -> ProblemBody<'a> {
-        ProblemBody { problem: self, request_id }
+        ProblemBody {
+            problem: self,
+            request_id,
+        }
     }
 
     /// Headers that belong to the status (`Retry-After`, `Accept-Post`, …).
@@ -327,9 +357,12 @@ impl From<&ImageError> for Problem {
     fn from(error: &ImageError) -> Self {
         let detail = error.to_string();
         let problem = match error {
-            ImageError::Empty => {
-                Self::new(StatusCode::BAD_REQUEST, "empty_image", "A picture has no bytes.", detail)
-            }
+            ImageError::Empty => Self::new(
+                StatusCode::BAD_REQUEST,
+                "empty_image",
+                "A picture has no bytes.",
+                detail,
+            ),
             ImageError::UnknownFormat => Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unknown_image_format",

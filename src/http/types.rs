@@ -27,7 +27,10 @@ pub struct ModelRef<'a> {
 
 impl<'a> From<&'a Manifest> for ModelRef<'a> {
     fn from(manifest: &'a Manifest) -> Self {
-        Self { name: &manifest.name, version: &manifest.version }
+        Self {
+            name: &manifest.name,
+            version: &manifest.version,
+        }
     }
 }
 
@@ -45,7 +48,11 @@ pub struct Scores {
 impl From<Probabilities> for Scores {
     fn from(probabilities: Probabilities) -> Self {
         let (emotion, confidence) = probabilities.top();
-        Self { emotion, confidence, probabilities }
+        Self {
+            emotion,
+            confidence,
+            probabilities,
+        }
     }
 }
 
@@ -107,20 +114,43 @@ mod tests {
     #[test]
     fn keys_stand_in_the_contracts_order() {
         let scores = Scores::from(Probabilities::from_logits(&[0., 0., 0., 9., 0., 0., 0.]).unwrap());
-        let model = ModelRef { name: "fer2013", version: "1" };
+        let model = ModelRef {
+            name: "fer2013",
+            version: "1",
+        };
         let one = serde_json::to_string(&Prediction { scores, model }).unwrap();
-        assert!(one.starts_with(r#"{"emotion":"happy","confidence":0.99"#), "{one}");
+        assert!(
+            one.starts_with(r#"{"emotion":"happy","confidence":0.99"#),
+            "{one}"
+        );
         assert!(one.contains(r#","probabilities":{"angry":"#), "{one}");
-        assert!(one.ends_with(r#"},"model":{"name":"fer2013","version":"1"}}"#), "{one}");
+        assert!(
+            one.ends_with(r#"},"model":{"name":"fer2013","version":"1"}}"#),
+            "{one}"
+        );
 
         let problem = Problem::empty_body();
         let many = serde_json::to_string(&Predictions {
-            predictions: vec![Entry::Scores(scores), Entry::Error { error: problem.body(Some("id")) }],
+            predictions: vec![
+                Entry::Scores(scores),
+                Entry::Error {
+                    error: problem.body(Some("id")),
+                },
+            ],
             model,
         })
         .unwrap();
-        assert!(many.starts_with(r#"{"predictions":[{"emotion":"happy""#), "{many}");
-        assert!(many.contains(r#"{"error":{"type":"urn:fer-serve:problem:empty_body","#), "{many}");
-        assert!(many.ends_with(r#"],"model":{"name":"fer2013","version":"1"}}"#), "{many}");
+        assert!(
+            many.starts_with(r#"{"predictions":[{"emotion":"happy""#),
+            "{many}"
+        );
+        assert!(
+            many.contains(r#"{"error":{"type":"urn:fer-serve:problem:empty_body","#),
+            "{many}"
+        );
+        assert!(
+            many.ends_with(r#"],"model":{"name":"fer2013","version":"1"}}"#),
+            "{many}"
+        );
     }
 }
