@@ -52,7 +52,10 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then echo '$(CARGO) deny check'; $(CARGO) deny --locked check; \
+	@if command -v cargo-deny >/dev/null; then \
+	echo '$(CARGO) deny check'; $(CARGO) deny --locked check bans licenses sources || exit 1; \
+	if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	else echo '*** SKIPPED: advisories, because their database cannot be fetched from here'; fi; \
 	else echo '*** SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install --locked cargo-deny)'; fi
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck .ci/run'; shellcheck .ci/run; \
 	else echo '*** SKIPPED: shellcheck, because it is not installed (sudo apt-get install shellcheck)'; fi

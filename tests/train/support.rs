@@ -69,24 +69,10 @@ pub fn small_fit(dir: &Path, out: &str) -> Command {
         std::fs::write(&valid, labelled_csv(6, 1000)).unwrap();
     }
     let mut command = fer_train();
-    command
-        .arg("fit")
-        .arg("--train")
-        .arg(train)
-        .arg("--valid")
-        .arg(valid)
-        .arg("--out")
-        .arg(dir.join(out))
-        .args([
-            "--epochs",
-            "2",
-            "--batch-size",
-            "8",
-            "--precision",
-            "f32",
-            "--checkpoint-seconds",
-            "0",
-        ]);
+    // As variables, so that a test's flags can differ: a flag wins.
+    command.env("FER_EPOCHS", "2").env("FER_BATCH_SIZE", "8").env("FER_CHECKPOINT_SECONDS", "0");
+    command.arg("fit").arg("--train").arg(train).arg("--valid").arg(valid).arg("--out").arg(dir.join(out));
+    command.args(["--precision", "f32"]);
     command
 }
 

@@ -76,6 +76,43 @@ pub enum DataError {
         /// The bad rows that were left out.
         skipped: Skipped,
     },
+    /// Too few rows to hold some of them out.
+    #[error(
+        "{}: {rows} rows are too few to hold one of {parts} out for validation, with each label on both sides; \
+         name a validation file", .path.display()
+    )]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// One in so many was to be held out.
+        parts: usize,
+    },
+    /// The predictions cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The predictions would overwrite the rows they are made from.
+    #[error("{} is the file that is read; another name is wanted for the predictions", .path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The classifier did not answer for every row.
+    #[error("{}: {answers} answers came for {rows} rows", .path.display())]
+    Answers {
+        /// The file.
+        path: PathBuf,
+        /// Rows asked about.
+        rows: usize,
+        /// Answers that came.
+        answers: usize,
+    },
 }
 
 fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
@@ -114,11 +151,11 @@ pub enum BadRow {
     #[error("the line is longer than 1 MiB, which no row is; line ends may be missing")]
     LineTooLong,
     /// A quote that is not closed, in the middle of the file.
-    #[error("the line ends inside a quoted field; the closing quote is missing")]
-    OpenQuote,
+    #[error("the line ends inside the quotes of {0}: the closing quote is missing")]
+    OpenQuote(String),
     /// A quote that is not closed at the end of the file.
-    #[error("the file ends inside a quoted field; its last row is cut off")]
-    CutInQuote,
+    #[error("the file ends inside the quotes of {0}: its last row is cut off")]
+    CutInQuote(String),
     /// Not as many columns as the header has.
     #[error("{found} columns; the header has {wanted}")]
     Columns {
