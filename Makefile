@@ -20,10 +20,10 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0)'
 
 tools:
@@ -62,6 +62,15 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 
 bench: build ## raw speed of the model on this machine, without a server
 	target/release/fer-serve bench $(ARGS)
+
+docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
+	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
+
+docker-test: ## build the container image, run it in every way the README says, and a rolling restart
+	$(PYTHON) scripts/docker-test $(ARGS)
+
+deploy-test: ## render the Helm chart and check every manifest, the alert rules and compose.yaml against their schemas
+	$(PYTHON) scripts/deploy-test
 
 clean: ## remove what was built; libtorch stays in the cache
 	$(CARGO) clean
