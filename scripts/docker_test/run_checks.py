@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -212,3 +213,26 @@ def other_programs(context: object) -> str:
         )
         require(code.returncode != 0 and b"none.csv" in code.stderr, f"a missing CSV: {code.stderr!r}")
     return "predict, eval, fit with a missing file"
+
+
+@check("run: train in one container, serve the result in another")
+def train_and_serve(context: object) -> str:
+    image = context.image  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Path(folder)
+        (shared / "runs").mkdir()
+        (shared / "faces.csv").write_text(pictures.training_csv(140), encoding="ascii")
+        # As compose.yaml does it: the caller's own user, so that what is written belongs to the caller.
+        mounts = [f"--volume={shared}/faces.csv:/data/train.csv:ro", f"--volume={shared}/runs:/runs"]
+        flags = ["run", "--rm", *LOCKED_DOWN, *mounts, f"--user={os.getuid()}:{os.getgid()}"]
+        fit = ["fit", "--train", "/data/train.csv", "--out", "/runs", "--epochs", "1", "--batch-size", "14"]
+        docker(*flags, "--entrypoint=/app/bin/fer-train", image, *fit, "--model-name", "drawn", timeout=300)
+        model = shared / "runs" / "model"
+        require((model / "model.json").exists(), f"fit left {sorted(p.name for p in (shared / 'runs').iterdir())}")
+        for path in (shared, model):
+            path.chmod(0o755)
+        with Container(image, f"--volume={model}:/app/model:ro") as server:
+            server.wait_ready()
+            found = prediction(request(server.port, "POST", "/predict", pictures.png(48, 48), PNG))
+            require(found["model"]["name"] == "drawn", f"the model is {found['model']}")
+    return "one epoch of 140 rows, then /predict by that model"
