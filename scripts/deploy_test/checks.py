@@ -83,6 +83,7 @@ def chart_default(_: Path, chart: Path) -> str:
     require(kinds(resources) == ALWAYS, f"there are {kinds(resources)}")
     variables = environment(resources)
     require(variables["FER_WORKERS"] == variables["FER_DECODE_THREADS"] == "limits.cpu", f"{variables}")
+    require(variables["FER_MAX_PIXELS"] == "13000000", f"FER_MAX_PIXELS is {variables['FER_MAX_PIXELS']}")
     spec = next(r for r in resources if r["kind"] == "Deployment")["spec"]["template"]["spec"]
     drain = int(variables["FER_DRAIN_DELAY"][:-1]) + int(variables["FER_DRAIN_TIMEOUT"][:-1])
     require(spec["terminationGracePeriodSeconds"] > drain, "the drain does not fit the grace period")

@@ -15,13 +15,13 @@ def gray(width: int, height: int, phase: float) -> bytes:
     )
 
 
-def png_of(width: int, height: int, packed: bytes) -> bytes:
-    """An 8-bit gray PNG around compressed rows, each with its filter byte 0."""
+def png_of(width: int, height: int, packed: bytes, depth: int = 8, color: int = 0) -> bytes:
+    """A PNG around compressed rows, each with its filter byte 0; gray of 8 bits if nothing else is said."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
@@ -32,11 +32,11 @@ def png(width: int, height: int, phase: float = 0.0) -> bytes:
     return png_of(width, height, zlib.compress(b"".join(rows)))
 
 
-def blank_png(width: int, height: int) -> bytes:
-    """A white PNG of any size, small as a file."""
+def deep_png(width: int, height: int) -> bytes:
+    """A white PNG of 16-bit red, green, blue and alpha: small as a file, 8 bytes a pixel in memory."""
     squeeze = zlib.compressobj(1)
-    row = b"\0" + b"\xff" * width
-    return png_of(width, height, b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush())
+    row = b"\0" + b"\xff" * (8 * width)
+    return png_of(width, height, b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush(), 16, 6)
 
 
 def training_csv(rows: int) -> str:
