@@ -446,7 +446,7 @@ mod tests {
             (&["--listen", "nowhere"][..], "--listen"),
             (&["--device", "gpu"], "--device"),
             (&["--workers", "0"], "--workers"),
-            (&["--threads", "-1"], "--threads"),
+            (&["--threads=-1"], "--threads"),
             (&["--max-batch", "0"], "--max-batch"),
             (&["--max-batch", "5000"], "--max-batch"),
             (&["--batch-linger", "fast"], "--batch-linger"),

@@ -30,12 +30,34 @@ use crate::{batcher::ClassifyError, image::ImageError};
 /// Media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What `/predict` reads, for `Accept-Post` (W3C Linked Data Platform 7.1) beside a 415.
-const ACCEPT_POST: HeaderValue =
-    HeaderValue::from_static("image/*, application/octet-stream, multipart/form-data, application/json");
+/// A header that belongs to the problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// Seconds to wait before trying again.
+    RetryAfter,
+    /// What `/predict` reads (W3C Linked Data Platform 7.1).
+    AcceptPost,
+    /// Bodies are read as they are.
+    AcceptEncoding,
+    /// The connection is of no more use.
+    Close,
+}
 
-/// Seconds a client should wait after a 503.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+impl Hint {
+    const fn header(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::AcceptPost => (
+                HeaderName::from_static("accept-post"),
+                HeaderValue::from_static(
+                    "image/*, application/octet-stream, multipart/form-data, application/json",
+                ),
+            ),
+            Self::AcceptEncoding => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            Self::Close => (header::CONNECTION, HeaderValue::from_static("close")),
+        }
+    }
+}
 
 /// What went wrong, as a client may see it, and what the log should say beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +72,7 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// For the log only: paths, library messages, panics.
     pub inside: Option<String>,
-    header: Option<(HeaderName, HeaderValue)>,
+    hint: Option<Hint>,
 }
 
 impl Problem {
@@ -66,12 +88,12 @@ impl Problem {
             title,
             detail: detail.into(),
             inside: None,
-            header: None,
+            hint: None,
         }
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+    fn with(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
         self
     }
 
@@ -174,7 +196,7 @@ impl Problem {
             "The request body took too long to arrive.",
             "the whole body must arrive within the server's body timeout",
         )
-        .with(header::CONNECTION, HeaderValue::from_static("close"))
+        .with(Hint::Close)
     }
 
     /// 413: more bytes than `limit`.
@@ -210,7 +232,7 @@ impl Problem {
                 "Content-Type is {got:?}; send image/* or application/octet-stream (the picture itself), multipart/form-data or application/json"
             ),
         )
-        .with(HeaderName::from_static("accept-post"), ACCEPT_POST)
+        .with(Hint::AcceptPost)
     }
 
     /// 415: a `Content-Encoding`; bodies are read as they are.
@@ -222,7 +244,7 @@ impl Problem {
             "The Content-Encoding is not one this path reads.",
             "send the body without Content-Encoding; picture formats are compressed already",
         )
-        .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        .with(Hint::AcceptEncoding)
     }
 
     /// 500. The text goes to the log, not to the client.
@@ -267,7 +289,7 @@ impl Problem {
     }
 
     fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with(header::RETRY_AFTER, RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with(Hint::RetryAfter)
     }
 
     /// 504: the answer was not there in time.
@@ -314,8 +336,8 @@ impl Problem {
 
     /// Headers that belong to the status (`Retry-After`, `Accept-Post`, …).
     pub fn extend_headers(&self, headers: &mut HeaderMap) {
-        if let Some((name, value)) = &self.header {
-            headers.insert(name, value.clone());
+        if let Some((name, value)) = self.hint.map(Hint::header) {
+            headers.insert(name, value);
         }
     }
 }
