@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
+use fer_serve::config::{Command, Config};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -328,4 +329,26 @@ async fn the_examples_of_requests_work() {
         sent += 1;
     }
     assert!(sent >= 2, "an example of `image` and one of `images` are wanted");
+}
+
+#[test]
+fn the_limits_it_names_are_the_defaults() {
+    let Ok(Command::Run(config)) = Config::parse_from(["fer-serve"]) else {
+        panic!("no defaults")
+    };
+    let limits = fer_serve::image::Limits::default();
+    assert_eq!(limits.max_pixels, config.max_pixels);
+    for (figure, text) in [
+        (config.max_body >> 20, "At most 20 MiB and 64 pictures"),
+        (config.max_images.get() as u64, "20 MiB and 64 pictures"),
+        (config.max_pixels, "at most 50,000,000 pixels"),
+        (config.body_timeout.as_secs(), "did not arrive in time (30 s)"),
+        (config.request_timeout.as_secs(), "was not there in time (10 s)"),
+    ] {
+        assert!(TEXT.contains(text), "{text}");
+        assert!(
+            text.replace(',', "").contains(&figure.to_string()),
+            "{figure}: {text}"
+        );
+    }
 }

@@ -128,7 +128,7 @@ async fn a_new_model_takes_over_and_a_bad_one_does_not() {
     assert!(metrics.text().contains("version=\"8\""));
 
     model::write_manifest(folder.path(), |m| {
-        m["files"]["model.pt"]["sha256"] = json!("0".repeat(64))
+        m["files"]["model.pt"]["sha256"] = json!("0".repeat(64));
     });
     server.control(Control::Reload).await;
     server

@@ -82,6 +82,8 @@ async fn every_form_of_input_gives_the_same_answer() {
         text.trim_end_matches('=').to_owned(),
         lines.join("\r\n"),
         format!("data:image/png;base64,{text}"),
+        // Long enough to be taken apart on another thread.
+        " ".repeat(100_000) + &text,
     ] {
         assert_eq!(
             server.predict_json(&json!({"image": guise})).await.ok(),
@@ -89,6 +91,14 @@ async fn every_form_of_input_gives_the_same_answer() {
             "{guise:.40}"
         );
     }
+    // The same string with its characters written otherwise.
+    let escaped = text.replace('/', "\\/").replace('i', "\\u0069");
+    assert!(escaped.len() > text.len());
+    let body = format!(r#"{{"image":"{escaped}"}}"#);
+    assert_eq!(
+        server.predict("application/json; charset=utf-8", body).await.ok(),
+        expected
+    );
 }
 
 #[tokio::test]
