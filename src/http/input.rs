@@ -268,5 +268,4 @@ pub async fn parse_multipart(content_type: &HeaderMap, body: Bytes, max: usize) 
 }
 
 #[cfg(test)]
-#[path = "input_tests.rs"]
 mod tests;
