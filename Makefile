@@ -20,10 +20,10 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0)'
 
 tools:
@@ -52,13 +52,25 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then echo '$(CARGO) deny check'; $(CARGO) deny --locked check; \
+	@if command -v cargo-deny >/dev/null; then \
+	echo '$(CARGO) deny check'; $(CARGO) deny --locked check bans licenses sources || exit 1; \
+	if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	else echo '*** SKIPPED: advisories, because their database cannot be fetched from here'; fi; \
 	else echo '*** SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install --locked cargo-deny)'; fi
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck .ci/run'; shellcheck .ci/run; \
 	else echo '*** SKIPPED: shellcheck, because it is not installed (sudo apt-get install shellcheck)'; fi
 
 bench: build ## raw speed of the model on this machine, without a server
 	target/release/fer-serve bench $(ARGS)
+
+docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
+	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
+
+docker-test: ## build the container image, run it in every way the README says, and a rolling restart
+	$(PYTHON) scripts/docker-test $(ARGS)
+
+deploy-test: ## render the Helm chart and check every manifest, the alert rules and compose.yaml against their schemas
+	$(PYTHON) scripts/deploy-test
 
 clean: ## remove what was built; libtorch stays in the cache
 	$(CARGO) clean

@@ -13,15 +13,29 @@
 //! - [`config`]: flags and environment of the server, validated once at the start
 //! - [`emotion`]: the seven labels and a probability vector over them
 //! - [`image`]: bytes → [`image::Face`]; the only preprocessing there is
+//! - [`decode`]: the threads on which pictures are decoded
 //! - [`engine`]: the model folder and what runs it
 //! - [`batcher`]: bounded queue → workers that own an engine
 //! - [`http`]: routes, errors, observation
 //! - [`metrics`]: every metric, its help and buckets
+//! - [`model`]: a loaded model: its manifest and the batcher that runs it
+//! - [`commands`]: `predict` and `healthcheck`
+//! - [`telemetry`]: the log
 //! - [`serve`]: load, warm up, serve, drain
+//! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
+pub mod batcher;
+pub mod commands;
+pub mod config;
+pub mod decode;
 pub mod emotion;
 pub mod engine;
 pub mod files;
+pub mod http;
 pub mod image;
+pub mod metrics;
+pub mod model;
+pub mod serve;
+pub mod telemetry;
 pub mod train;

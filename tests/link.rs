@@ -2,10 +2,7 @@
 
 use std::process::Command;
 
-const BINARIES: [&str; 2] = [
-    env!("CARGO_BIN_EXE_fer-serve"),
-    env!("CARGO_BIN_EXE_fer-train"),
-];
+const BINARIES: [&str; 2] = [env!("CARGO_BIN_EXE_fer-serve"), env!("CARGO_BIN_EXE_fer-train")];
 
 /// Built with the CUDA libtorch (`make test DEVICE=cuda`), the CUDA half must be loaded, even where there
 /// is no GPU; built with the CPU one, it must not be claimed.

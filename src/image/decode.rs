@@ -11,7 +11,10 @@ use image::{
     metadata::Orientation,
 };
 
-use super::{Format, ImageError, Limits, LumaImage, Reason, header, jpeg, luma};
+use super::{
+    Format, ImageError, Limits, LumaImage, Reason, header, jpeg,
+    luma::{self, Alpha},
+};
 
 /// Decodes `bytes`, known to begin like `format`; the picture is not turned upright yet.
 pub(super) fn decode(
@@ -55,11 +58,17 @@ fn read(
         orientation = header::png_orientation(bytes);
     }
     let color = decoder.color_type();
+    let alpha = if format == Format::Tiff && color.has_alpha() {
+        tiff_alpha(bytes)
+    } else {
+        Alpha::Straight
+    };
     let length = usize::try_from(decoder.total_bytes())
         .map_err(|error| ImageError::broken_by(format, Reason::TooMuchMemory, error))?;
     let mut pixels = vec![0; length];
     decoder.read_image(&mut pixels).map_err(fail)?;
-    let pixels = luma::from_pixels(color, pixels).ok_or(ImageError::broken(format, Reason::Unsupported))?;
+    let pixels =
+        luma::from_pixels(color, pixels, alpha).ok_or(ImageError::broken(format, Reason::Unsupported))?;
     Ok((
         LumaImage {
             width,
@@ -68,4 +77,16 @@ fn read(
         },
         orientation,
     ))
+}
+
+/// How a TIFF's transparency is meant: its ExtraSamples tag, which the `image` crate does not pass on.
+fn tiff_alpha(bytes: &[u8]) -> Alpha {
+    /// ExtraSamples' value for colours already multiplied by their opacity (TIFF 6.0, section 18).
+    const ASSOCIATED: u16 = 1;
+    let kinds = tiff::decoder::Decoder::new(Cursor::new(bytes))
+        .and_then(|mut decoder| decoder.find_tag_unsigned_vec::<u16>(tiff::tags::Tag::ExtraSamples));
+    match kinds {
+        Ok(Some(kinds)) if kinds.first() == Some(&ASSOCIATED) => Alpha::Premultiplied,
+        _ => Alpha::Straight,
+    }
 }

@@ -15,9 +15,20 @@ const _: () = assert!((RED + GREEN + BLUE) as u64 == ONE, "the weights must sum 
 const MAX8: u64 = u8::MAX as u64;
 const MAX16: u64 = u16::MAX as u64;
 
+/// How colours are stored beside a transparency channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alpha {
+    /// As they are (PNG, WebP, GIF, BMP, PAM and most TIFF).
+    Straight,
+    /// Already multiplied by their opacity (TIFF's associated alpha).
+    Premultiplied,
+}
+
 /// Reduces `pixels` of layout `color` (16-bit samples in native byte order) to one gray byte each.
 /// Transparency is laid on white. `None` for layouts that are not integer samples.
-pub(super) fn from_pixels(color: ColorType, pixels: Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn from_pixels(color: ColorType, pixels: Vec<u8>, kind: Alpha) -> Option<Vec<u8>> {
+    let on_white8 = |luma: u32, alpha: u8| on_white(u64::from(luma), u64::from(alpha), MAX8, kind);
+    let on_white16 = |luma: u64, alpha: u16| on_white(luma, u64::from(alpha), MAX16, kind);
     Some(match color {
         ColorType::L8 => pixels,
         ColorType::La8 => map::<2>(&pixels, |[l, a]| on_white8(u32::from(l) << 16, a)),
@@ -68,19 +79,20 @@ fn weigh16(r: [u8; 2], g: [u8; 2], b: [u8; 2]) -> u64 {
     u64::from(RED) * r + u64::from(GREEN) * g + u64::from(BLUE) * b
 }
 
-fn on_white8(luma: u32, alpha: u8) -> u8 {
-    let alpha = u64::from(alpha);
-    divide(u64::from(luma) * alpha + MAX8 * ONE * (MAX8 - alpha), MAX8 * ONE)
-}
-
 /// 16 → 8 bits: 65,535 ↦ 255, so the divisor is 257.
 fn narrow(luma: u64) -> u8 {
     divide(luma, 257 * ONE)
 }
 
-fn on_white16(luma: u64, alpha: u16) -> u8 {
-    let alpha = u64::from(alpha);
-    divide(luma * alpha + MAX16 * ONE * (MAX16 - alpha), MAX16 * 257 * ONE)
+/// `luma` × 2¹⁶ of samples up to `max`, laid on white with opacity `alpha` of `max`, to 8 bits.
+fn on_white(luma: u64, alpha: u64, max: u64, kind: Alpha) -> u8 {
+    let white = (max - alpha) * max * ONE;
+    let ink = match kind {
+        Alpha::Straight => luma * alpha,
+        // No colour can be brighter than its opacity; a damaged file's may.
+        Alpha::Premultiplied => luma.min(alpha * ONE) * max,
+    };
+    divide(ink + white, max * (max / MAX8) * ONE)
 }
 
 /// Rounded quotient; every caller's is at most 255.

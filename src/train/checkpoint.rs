@@ -23,6 +23,10 @@ use super::{
 
 const METADATA: &str = "fer-train";
 
+// Tensors are copied to and from the file as they lie in memory.
+#[cfg(target_endian = "big")]
+compile_error!("safetensors files are little-endian");
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -169,10 +173,10 @@ fn write<'a>(
             .f_to_device(Device::Cpu)?
             .f_contiguous()?
             .f_view([-1])?;
-        let mut values = vec![0f32; flat.numel()];
-        let count = values.len();
-        flat.f_copy_data(&mut values, count)?;
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        // As they lie in memory, which is how safetensors wants them: little-endian.
+        let count = flat.numel();
+        let mut bytes = vec![0u8; count * size_of::<f32>()];
+        flat.f_copy_data_u8(&mut bytes, count)?;
         let shape = tensor
             .size()
             .into_iter()
@@ -257,16 +261,8 @@ impl WeightFile {
                     view.dtype()
                 )));
             }
-            let values: Vec<f32> = view
-                .data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
-            let source = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
-            let source = channels_last(&source.f_to_kind(Kind::Float)?)?;
-            named.tensor.shallow_clone().f_copy_(&source)?;
+            let source = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+            named.tensor.shallow_clone().f_copy_(&channels_last(&source)?)?;
         }
         Ok(())
     }

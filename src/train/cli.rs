@@ -46,7 +46,7 @@ pub struct FitArgs {
     /// Go on where the run in --out stopped; the same flags must be given
     #[arg(long)]
     pub resume: bool,
-    /// JSON file with a recipe; what it leaves out has its default [see model/model.json for a whole one]
+    /// JSON file with a recipe (what it leaves out has its default), or a model.json: the recipe of that model
     #[arg(long, env = "FER_RECIPE", value_name = "FILE")]
     pub recipe: Option<PathBuf>,
     /// Start from the weights of a model.safetensors instead of random ones

@@ -9,8 +9,10 @@
 //! spoils its own line and not what follows it. LF, CRLF and CR end a line, a UTF-8 byte-order mark and
 //! blank lines are passed over.
 
+mod dataset;
 mod error;
 mod lines;
+mod predictions;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -22,12 +24,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use dataset::Dataset;
 pub use error::{BadRow, DataError};
+pub use predictions::write_predictions;
 
-use crate::{
-    emotion::{CLASSES, Emotion},
-    image::{Face, PIXELS},
-};
+use crate::{emotion::Emotion, image::Face};
 use lines::{Line, Lines};
 use row::{Layout, Splitter};
 
@@ -191,6 +192,12 @@ impl Reader {
         self
     }
 
+    /// The file's name, as messages give it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether rows have a label.
     #[must_use]
     pub fn has_labels(&self) -> bool {
@@ -264,141 +271,5 @@ impl Iterator for Reader {
             }
         }
         None
-    }
-}
-
-/// Labelled faces in memory: 2,305 bytes a row, 66 MB for the training set.
-#[derive(Debug, Clone)]
-pub struct Dataset {
-    faces: Vec<[u8; PIXELS]>,
-    labels: Vec<Emotion>,
-    skipped: Skipped,
-}
-
-impl Dataset {
-    /// Reads the labelled rows of a file, all of them or those of one [`Usage`].
-    ///
-    /// # Errors
-    /// [`DataError`] as [`Reader`] gives it; also if there is no `emotion` column, no `Usage` column where
-    /// one set is asked for, or no row left.
-    pub fn load(path: impl AsRef<Path>, usage: Option<Usage>, options: Options) -> Result<Self, DataError> {
-        Self::collect(Reader::open(path, options)?, usage)
-    }
-
-    /// As [`Dataset::load`], from a reader already open.
-    ///
-    /// # Errors
-    /// As [`Dataset::load`].
-    pub fn collect(mut reader: Reader, usage: Option<Usage>) -> Result<Self, DataError> {
-        let path = reader.path.clone();
-        if usage.is_some() && !reader.has_usage() {
-            return Err(DataError::NoColumn {
-                path,
-                column: "Usage",
-            });
-        }
-        let (mut faces, mut labels) = (Vec::new(), Vec::new());
-        for row in &mut reader {
-            let row = row?;
-            let Some(label) = row.label else {
-                break;
-            };
-            if usage.is_none() || row.usage == usage {
-                faces.push(row.face.0);
-                labels.push(label);
-            }
-        }
-        if !reader.has_labels() {
-            return Err(DataError::NoColumn {
-                path,
-                column: "emotion",
-            });
-        }
-        if faces.is_empty() {
-            return Err(DataError::NoRows {
-                path,
-                usage,
-                skipped: reader.skipped,
-            });
-        }
-        faces.shrink_to_fit();
-        labels.shrink_to_fit();
-        Ok(Self {
-            faces,
-            labels,
-            skipped: reader.skipped,
-        })
-    }
-
-    /// How many rows; never 0.
-    #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a data set without rows is an error of `load`"
-    )]
-    pub fn len(&self) -> usize {
-        self.faces.len()
-    }
-
-    /// Row `i`'s pixels.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Dataset::len`].
-    #[must_use]
-    pub fn face(&self, i: usize) -> &[u8; PIXELS] {
-        &self.faces[i]
-    }
-
-    /// Row `i`'s label.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Dataset::len`].
-    #[must_use]
-    pub fn label(&self, i: usize) -> Emotion {
-        self.labels[i]
-    }
-
-    /// All pixels, in the order of the file.
-    #[must_use]
-    pub fn faces(&self) -> &[[u8; PIXELS]] {
-        &self.faces
-    }
-
-    /// All labels, in the order of the file.
-    #[must_use]
-    pub fn labels(&self) -> &[Emotion] {
-        &self.labels
-    }
-
-    /// Rows of each label, in the order of [`Emotion::ALL`].
-    #[must_use]
-    pub fn class_counts(&self) -> [usize; CLASSES] {
-        let mut counts = [0; CLASSES];
-        for label in &self.labels {
-            counts[label.index()] += 1;
-        }
-        counts
-    }
-
-    /// The bad rows that were left out.
-    #[must_use]
-    pub fn skipped(&self) -> &Skipped {
-        &self.skipped
-    }
-}
-
-/// temporary
-pub fn write_predictions<E: From<DataError>>(
-    _: &Path,
-    _: &Path,
-    _: usize,
-    _: impl FnMut(&[Face]) -> Result<Vec<crate::emotion::Probabilities>, E>,
-) -> Result<u64, E> {
-    Ok(0)
-}
-impl Dataset {
-    /// temporary
-    pub fn hold_out(self, _: usize, _: u64) -> Result<(Self, Self), DataError> {
-        Ok((self.clone(), self))
     }
 }

@@ -371,7 +371,7 @@ mod tests {
         let mut side = SIDE;
         for layer in &LAYERS {
             if let Kernel::Conv { size, padding } = layer.kernel {
-                side = (side + 2 * padding - size + 1) / 2;
+                side = (side + 2 * padding + 1 - size) / 2;
             }
         }
         assert_eq!(side * side * LAYERS[3].outputs, LAYERS[4].inputs);

@@ -112,7 +112,7 @@ impl History {
             .open(&path)
             .map_err(TrainError::file(&path))?;
         let folder = out.join("tensorboard");
-        let events = EventWriter::create(&folder).map_err(TrainError::file(&folder))?;
+        let events = EventWriter::create(&folder, i64::from(epoch) + 1).map_err(TrainError::file(&folder))?;
         Ok(Self { path, file, events })
     }
 

@@ -103,7 +103,8 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Reads a recipe from a JSON file; what it leaves out has its default.
+    /// Reads a recipe from a JSON file; what it leaves out has its default. A model folder's `model.json` gives
+    /// the recipe that the model was trained with.
     ///
     /// # Errors
     /// [`TrainError::File`] or, if it is not a recipe or a value is out of range, [`TrainError::Invalid`].
@@ -113,8 +114,12 @@ impl Recipe {
             path: path.to_owned(),
             reason,
         };
-        let recipe: Self =
-            serde_json::from_slice(&text).map_err(|e| invalid(format!("not a recipe: {e}")))?;
+        let not_a_recipe = |e| invalid(format!("not a recipe: {e}"));
+        let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_a_recipe)?;
+        if let Some(recipe) = value.pointer_mut("/training/recipe") {
+            value = recipe.take();
+        }
+        let recipe: Self = serde_json::from_value(value).map_err(not_a_recipe)?;
         recipe.check().map_err(invalid)?;
         Ok(recipe)
     }
@@ -201,6 +206,15 @@ mod tests {
         let path = dir.path().join("r.json");
         std::fs::write(&path, serde_json::to_vec(&Recipe::default()).unwrap()).unwrap();
         assert_eq!(Recipe::from_file(&path).unwrap(), Recipe::default());
+        let manifest = serde_json::json!({"name": "m", "training": {"recipe": {"epochs": 3}}});
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        assert_eq!(
+            Recipe::from_file(&path).unwrap(),
+            Recipe {
+                epochs: 3,
+                ..Recipe::default()
+            }
+        );
         for (text, word) in [
             (r#"{"epochs":0}"#, "epochs"),
             (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),

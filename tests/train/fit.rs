@@ -115,7 +115,7 @@ fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() 
         "another recipe",
     );
     refused(small_fit(dir.path(), "none").arg("--resume"), "no checkpoint");
-    fs::write(dir.path().join("train.csv"), labelled_csv(24, 77)).unwrap();
+    fs::write(dir.path().join("train.csv"), labelled_csv(16, 77)).unwrap();
     refused(
         small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]),
         "other rows",

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     draw::{encode, encode_with_exif, exif, face, flat_jpeg, png, tiff, to_rgb, to_rgba, webp},
-    formats::animated_webp,
+    variants::animated_webp,
     *,
 };
 

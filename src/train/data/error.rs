@@ -76,6 +76,48 @@ pub enum DataError {
         /// The bad rows that were left out.
         skipped: Skipped,
     },
+    /// Too few rows to hold some of them out.
+    #[error(
+        "{}: too few rows ({rows}) to hold one in {parts} out for validation; name a validation file",
+        .path.display()
+    )]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// One in so many was to be held out.
+        parts: usize,
+    },
+    /// The predictions cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The predictions would overwrite the rows they are made from.
+    #[error("{} is the file that is read; another name is wanted for the predictions", .path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The classifier did not answer for every row.
+    #[error("{}: {} came for {}", .path.display(), counted(*.answers as u64, "answer"), counted(*.rows as u64, "row"))]
+    Answers {
+        /// The file.
+        path: PathBuf,
+        /// Rows asked about.
+        rows: usize,
+        /// Answers that came.
+        answers: usize,
+    },
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
@@ -86,8 +128,8 @@ fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
     };
     if let Some(first) = skipped.first.first() {
         text.push_str(&format!(
-            "; {} bad rows were skipped, the first: {first}",
-            skipped.count
+            "; {} skipped, the first: {first}",
+            counted(skipped.count, "bad row")
         ));
     }
     text
@@ -114,13 +156,13 @@ pub enum BadRow {
     #[error("the line is longer than 1 MiB, which no row is; line ends may be missing")]
     LineTooLong,
     /// A quote that is not closed, in the middle of the file.
-    #[error("the line ends inside a quoted field; the closing quote is missing")]
-    OpenQuote,
+    #[error("the line ends inside the quotes of {0}: the closing quote is missing")]
+    OpenQuote(String),
     /// A quote that is not closed at the end of the file.
-    #[error("the file ends inside a quoted field; its last row is cut off")]
-    CutInQuote,
+    #[error("the file ends inside the quotes of {0}: its last row is cut off")]
+    CutInQuote(String),
     /// Not as many columns as the header has.
-    #[error("{found} columns; the header has {wanted}")]
+    #[error("{}; the header has {wanted}", counted(*.found as u64, "column"))]
     Columns {
         /// The row's.
         found: usize,
@@ -157,7 +199,8 @@ pub enum BadRow {
     },
     /// Not as many pixels as a face has.
     #[error(
-        "{found} values; {PIXELS} (48×48) are wanted{}",
+        "{}; {PIXELS} (48×48) are wanted{}",
+        counted(*.found as u64, "value"),
         if *.cut { " (the file ends here without a line end: its last row may be cut off)" } else { "" }
     )]
     PixelCount {

@@ -37,7 +37,8 @@ impl Default for Splitter {
 }
 
 impl Splitter {
-    /// Splits `line` (without its end); false if it ends inside a quoted field.
+    /// Splits `line` (without its end) into `count` fields; false if it ends inside a quoted field, which
+    /// comes after `count` whole ones then.
     fn split(&mut self, line: &[u8]) -> bool {
         self.line.clear();
         self.line.extend_from_slice(line);
@@ -153,6 +154,15 @@ impl Layout {
         self.usage.is_some()
     }
 
+    /// What messages call column `i`.
+    fn column_name(&self, i: usize) -> String {
+        if i == self.pixels {
+            "`pixels`".to_owned()
+        } else {
+            format!("column {}", i + 1)
+        }
+    }
+
     /// Reads a line; `terminated` says whether it had a line end.
     pub(super) fn row(
         &self,
@@ -162,10 +172,11 @@ impl Layout {
     ) -> Result<Parsed, BadRow> {
         check_text(line)?;
         if !splitter.split(line) {
+            let column = self.column_name(splitter.count);
             return Err(if terminated {
-                BadRow::OpenQuote
+                BadRow::OpenQuote(column)
             } else {
-                BadRow::CutInQuote
+                BadRow::CutInQuote(column)
             });
         }
         if splitter.count != self.columns {

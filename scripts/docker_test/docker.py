@@ -1,0 +1,173 @@
+"""Containers as the checks use them, through the docker command."""
+
+import http.client
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional, Sequence
+
+from .report import Failed, require
+
+# What the README tells people to run: nothing that the service does needs more.
+LOCKED_DOWN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host")
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Dict[str, str]
+    body: bytes
+
+    def json(self) -> dict:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def docker(*command: str, check: bool = True, timeout: float = 120) -> str:
+    """What `docker COMMAND` prints on standard output."""
+    done = subprocess.run(
+        ["docker", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout, check=False
+    )
+    if check and done.returncode != 0:
+        raise Failed(f"docker {command[0]}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def request(port: int, method: str, path: str, body: bytes = b"", kind: str = "", timeout: float = 10) -> Answer:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        headers = {"content-type": kind} if kind else {}
+        connection.request(method, path, body=body or None, headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def status(port: int, path: str, timeout: float = 2) -> int:
+    """The status of a GET, 0 if nobody answers."""
+    try:
+        return request(port, "GET", path, timeout=timeout).status
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def wait_for(what: str, condition: object, seconds: float, pause: float = 0.02) -> float:
+    """Waits until the condition holds; the seconds it took, or Failed."""
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        if condition():  # type: ignore[operator]
+            return time.monotonic() - started
+        time.sleep(pause)
+    raise Failed(f"no {what} within {seconds:g} s")
+
+
+class Container:
+    """A container of the service on a port of its own; removed at the end of a `with` block."""
+
+    def __init__(
+        self,
+        image: str,
+        *options: str,
+        args: Sequence[str] = (),
+        env: Optional[Dict[str, str]] = None,
+        port: Optional[int] = None,
+    ) -> None:
+        self.port = port or free_port()
+        settings = {"FER_LISTEN": f"127.0.0.1:{self.port}", **(env or {})}
+        flags = [f"--env={name}={value}" for name, value in settings.items()]
+        self.started = time.monotonic()
+        self.id = docker("run", "--detach", *LOCKED_DOWN, *flags, *options, image, *args).strip()
+
+    def __enter__(self) -> "Container":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        docker("rm", "--force", "--volumes", self.id, check=False)
+
+    def inspect(self) -> dict:
+        """Everything Docker knows about it."""
+        return json.loads(docker("inspect", self.id))[0]
+
+    def state(self) -> dict:
+        """Running, ExitCode, OOMKilled, Health, Pid, …"""
+        return self.inspect()["State"]
+
+    def health(self) -> str:
+        """starting, healthy or unhealthy."""
+        return self.state()["Health"]["Status"]
+
+    def logs(self) -> str:
+        """What it wrote."""
+        done = subprocess.run(
+            ["docker", "logs", self.id], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        return done.stdout
+
+    def wait_ready(self, seconds: float = 30) -> float:
+        """Waits for /readyz; seconds since `docker run` was called."""
+
+        def ready() -> bool:
+            if status(self.port, "/readyz") == 200:
+                return True
+            if not self.state()["Running"]:
+                raise Failed(f"the container ended:\n{self.logs()}")
+            return False
+
+        wait_for("ready server", ready, seconds)
+        return time.monotonic() - self.started
+
+    def signal(self, name: str) -> None:
+        """Sends a signal to the program."""
+        docker("kill", f"--signal={name}", self.id)
+
+    def wait_end(self, seconds: float) -> float:
+        """Waits until it has ended by itself; the seconds that took."""
+        return wait_for("end of the program", lambda: not self.state()["Running"], seconds)
+
+    def memory_peak(self) -> Optional[int]:
+        """Most bytes the container's cgroup has held, page cache included; nothing if the kernel does not say."""
+        pid = self.state()["Pid"]
+        for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines():
+            _, controllers, path = line.split(":", 2)
+            names = (
+                [f"/sys/fs/cgroup{path}/memory.peak"]
+                if not controllers
+                else [f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes"]
+                if "memory" in controllers.split(",")
+                else []
+            )
+            for name in names:
+                if Path(name).exists():
+                    return int(Path(name).read_text(encoding="ascii"))
+        return None
+
+    def process_status(self) -> Dict[str, str]:
+        """/proc/PID/status of the program, as the host sees it."""
+        text = Path(f"/proc/{self.state()['Pid']}/status").read_text(encoding="ascii")
+        return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def prediction(answer: Answer) -> dict:
+    """The prediction in an answer, checked against the contract."""
+    require(answer.status == 200, f"status {answer.status} instead of 200: {answer.body[:300]!r}")
+    found = answer.json()
+    probabilities = found["probabilities"]
+    require(
+        list(probabilities) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
+        f"labels are {list(probabilities)}",
+    )
+    require(abs(sum(probabilities.values()) - 1) <= 1e-4, f"probabilities sum to {sum(probabilities.values())}")
+    require(found["emotion"] == max(probabilities, key=probabilities.get), "emotion is not the likeliest label")
+    return found

@@ -1,0 +1,214 @@
+"""Checks of single containers: the main job, limits, health, stopping, mistakes."""
+
+import base64
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import pictures
+from .docker import LOCKED_DOWN, Container, docker, prediction, request, status, wait_for
+from .load import Load
+from .report import check, require
+
+START_SECONDS = 3.0
+PNG = "image/png"
+
+
+def main_job(port: int) -> None:
+    """Every form of request, one wrong picture, and the routes around them."""
+    first, second = pictures.png(48, 48), pictures.png(640, 480, 1.0)
+    raw = prediction(request(port, "POST", "/predict", first, PNG))
+    coded = [base64.b64encode(picture).decode() for picture in (first, second)]
+    single = request(port, "POST", "/predict", json.dumps({"image": coded[0]}).encode(), "application/json")
+    require(prediction(single)["probabilities"] == raw["probabilities"], "base64 and raw answers differ")
+    several = request(port, "POST", "/predict", json.dumps({"images": coded}).encode(), "application/json")
+    require(several.status == 200 and len(several.json()["predictions"]) == 2, f"two pictures: {several.body[:200]!r}")
+    form = b"".join(
+        b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + picture + b"\r\n"
+        for picture in (first, second)
+    )
+    parts = request(port, "POST", "/predict", form + b"--x--\r\n", "multipart/form-data; boundary=x")
+    require(parts.status == 200 and len(parts.json()["predictions"]) == 2, f"multipart: {parts.body[:200]!r}")
+    wrong = request(port, "POST", "/predict", b"this is no picture", PNG)
+    require(wrong.status in (415, 422), f"no picture: status {wrong.status}")
+    require(wrong.headers["content-type"] == "application/problem+json", f"no problem: {wrong.headers}")
+    model = request(port, "GET", "/model").json()
+    require(len(model["labels"]) == 7, f"/model: {model}")
+    metrics = request(port, "GET", "/metrics").body.decode()
+    require("fer_predictions_total{" in metrics and "fer_queue_depth " in metrics, "metrics are missing")
+
+
+def limits(context: object, cpus: int, memory: str) -> str:
+    """The main job and a burst of load under a limit on processors and memory."""
+    # 50 million bytes of bodies at once, as the README says for small memory.
+    env = {"FER_MAX_BUFFERED": "64Mi", "FER_DRAIN_DELAY": "0s"}
+    swap = f"--memory-swap={memory}"
+    with Container(context.image, f"--cpus={cpus}", f"--memory={memory}", swap, env=env) as server:  # type: ignore[attr-defined]
+        ready = server.wait_ready()
+        main_job(server.port)
+        load = Load(server.port, "/predict", pictures.png(48, 48), PNG, threads=8)
+        time.sleep(4)
+        load.stop()
+        peak, state = server.memory_peak(), server.state()
+        require(state["Running"] and not state["OOMKilled"], f"it ended under load:\n{server.logs()[-2000:]}")
+        require(set(load.statuses) == {200}, f"statuses under load: {load.statuses} {load.errors[:3]}")
+        took = stop(server)
+        held = f", {peak / 2**20:.0f} MiB at most" if peak else ""
+        return f"ready after {ready:.2f} s, {load.rate():.0f} requests/s{held}, stopped in {took:.2f} s"
+
+
+def stop(server: Container) -> float:
+    """`docker stop` as an operator would; the program ends by itself, with exit code 0."""
+    started = time.monotonic()
+    docker("stop", "--time=30", server.id)
+    took = time.monotonic() - started
+    code = server.state()["ExitCode"]
+    require(code == 0, f"exit code {code} after SIGTERM")
+    return took
+
+
+@check("run: 1 CPU, 512 MiB")
+def one_small(context: object) -> str:
+    return limits(context, 1, "512m")
+
+
+@check("run: 1 CPU, 1 GiB")
+def one_large(context: object) -> str:
+    return limits(context, 1, "1g")
+
+
+@check("run: 2 CPUs, 512 MiB")
+def two_small(context: object) -> str:
+    return limits(context, 2, "512m")
+
+
+@check("run: 2 CPUs, 1 GiB")
+def two_large(context: object) -> str:
+    return limits(context, 2, "1g")
+
+
+@check("run: start to ready")
+def start_up(context: object) -> str:
+    times = []
+    for _ in range(5):
+        with Container(context.image, env={"FER_DRAIN_DELAY": "0s"}) as server:  # type: ignore[attr-defined]
+            times.append(server.wait_ready())
+    times.sort()
+    text = f"best {times[0]:.2f} s, median {times[2]:.2f} s, worst {times[4]:.2f} s from `docker run`"
+    require(times[2] < START_SECONDS, f"{text}; at most {START_SECONDS:g} s are allowed")
+    return text
+
+
+@check("run: memory that a picture of 50 million pixels takes, 1 GiB")
+def large_picture(context: object) -> str:
+    with Container(context.image, "--cpus=2", "--memory=1g", "--memory-swap=1g") as server:  # type: ignore[attr-defined]
+        server.wait_ready()
+        loads = [Load(server.port, "/predict", pictures.blank_png(10000, 5000), PNG, threads=4, timeout=60)]
+        time.sleep(3)
+        for load in loads:
+            load.stop()
+        peak, state = server.memory_peak(), server.state()
+        require(state["Running"] and not state["OOMKilled"], f"it ended:\n{server.logs()[-2000:]}")
+        statuses = loads[0].statuses
+        require(set(statuses) <= {200, 503, 504}, f"statuses: {statuses}")
+        return f"{dict(statuses)}" + (f", {peak / 2**20:.0f} MiB at most" if peak else "")
+
+
+@check("run: user, capabilities, file system")
+def confined(context: object) -> str:
+    with Container(context.image) as server:  # type: ignore[attr-defined]
+        server.wait_ready()
+        main_job(server.port)
+        process = server.process_status()
+        require(process["Uid"].split()[0] == "65532", f"it runs as {process['Uid']}")
+        require(int(process["CapEff"], 16) == 0, f"capabilities {process['CapEff']}")
+        require(process["NoNewPrivs"] == "1", "it may gain privileges")
+        require(server.inspect()["HostConfig"]["ReadonlyRootfs"], "the file system can be written to")
+        changed = docker("diff", server.id).split("\n")
+        written = [line for line in changed if line.startswith(("A", "C")) and not line.endswith(("/etc", "/dev"))]
+        # Docker itself puts hosts, hostname and resolv.conf there, and the mount points of /dev, /proc and /sys.
+        own = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/dev", "/proc", "/sys", "/.dockerenv")
+        stray = [line for line in written if not line[2:].startswith(own)]
+        require(not stray, f"it wrote {stray}")
+    # Without Docker's read-only switch it writes nothing either.
+    with Container(context.image, "--read-only=false") as server:  # type: ignore[attr-defined]
+        server.wait_ready()
+        main_job(server.port)
+        changed = [line for line in docker("diff", server.id).split("\n") if line and "/etc" not in line]
+        stray = [line for line in changed if not line[2:].startswith(own)]
+        require(not stray, f"it wrote {stray}")
+    return "uid 65532, no capability, no file written"
+
+
+@check("run: health transitions")
+def health(context: object) -> str:
+    quick = ("--health-interval=1s", "--health-timeout=1s", "--health-retries=2", "--health-start-period=20s")
+    with Container(context.image, *quick, env={"FER_DRAIN_DELAY": "3s"}) as server:  # type: ignore[attr-defined]
+        require(server.health() == "starting", f"at first it is {server.health()}")
+        up = wait_for("health `healthy`", lambda: server.health() == "healthy", 20)
+        server.signal("STOP")
+        down = wait_for("health `unhealthy` of a stopped process", lambda: server.health() == "unhealthy", 20)
+        server.signal("CONT")
+        again = wait_for("health `healthy` again", lambda: server.health() == "healthy", 20)
+        server.signal("TERM")
+        wait_for("503 from /readyz while draining", lambda: status(server.port, "/readyz") == 503, 2)
+        require(status(server.port, "/livez") == 200, "/livez is not 200 while draining")
+        prediction(request(server.port, "POST", "/predict", pictures.png(48, 48), PNG))
+        wait_for("health `unhealthy` while draining", lambda: server.health() == "unhealthy", 3)
+        server.wait_end(10)
+        require(server.state()["ExitCode"] == 0, f"exit code {server.state()['ExitCode']}")
+    return f"healthy {up:.1f} s, unhealthy {down:.1f} s after SIGSTOP, healthy {again:.1f} s after SIGCONT, drained"
+
+
+@check("run: stop time")
+def stop_time(context: object) -> str:
+    texts = []
+    for delay in ("0s", "5s"):
+        with Container(context.image, env={"FER_DRAIN_DELAY": delay}) as server:  # type: ignore[attr-defined]
+            server.wait_ready()
+            load = Load(server.port, "/predict", pictures.png(48, 48), PNG, threads=4)
+            time.sleep(1)
+            took = stop(server)
+            load.stop()
+            most = float(delay[:-1]) + 2
+            require(took < most, f"with a drain delay of {delay} it took {took:.2f} s")
+            require(set(load.statuses) <= {200, 503}, f"statuses: {load.statuses}")
+            texts.append(f"{took:.2f} s with a drain delay of {delay}")
+    return ", ".join(texts) + ", under load"
+
+
+@check("run: mistakes end it at once and say why")
+def mistakes(context: object) -> str:
+    with tempfile.TemporaryDirectory() as empty:
+        Path(empty).chmod(0o755)
+        with Container(context.image, f"--volume={empty}:/app/model:ro") as server:  # type: ignore[attr-defined]
+            server.wait_end(20)
+            require(server.state()["ExitCode"] not in (0, 137, 139), f"exit code {server.state()['ExitCode']}")
+            require("model" in server.logs(), f"the message does not name the model:\n{server.logs()}")
+    with Container(context.image, args=["--workers=none"]) as server:  # type: ignore[attr-defined]
+        server.wait_end(20)
+        require(server.state()["ExitCode"] == 2 and "--workers" in server.logs(), server.logs())
+    return "an empty model folder, a bad flag"
+
+
+@check("run: predict and the training program")
+def other_programs(context: object) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Path(folder)
+        shared.chmod(0o755)
+        (shared / "face.png").write_bytes(pictures.png(96, 96))
+        (shared / "faces.csv").write_text(pictures.training_csv(28), encoding="ascii")
+        flags = ["run", "--rm", *LOCKED_DOWN, f"--volume={shared}:/data:ro"]
+        image = context.image  # type: ignore[attr-defined]
+        answer = json.loads(docker(*flags, image, "predict", "/data/face.png").splitlines()[0])
+        require(len(answer["probabilities"]) == 7, f"predict: {answer}")
+        train = [*flags, "--entrypoint=/app/bin/fer-train", image]
+        scores = json.loads(docker(*train, "eval", "--model", "/app/model", "--data", "/data/faces.csv", "--json"))
+        require(scores["rows"] == 28 and len(scores["confusion"]) == 7, f"eval: {scores}")
+        code = subprocess.run(
+            ["docker", *train, "fit", "--train", "/data/none.csv", "--out", "/tmp/x"], capture_output=True, check=False
+        )
+        require(code.returncode != 0 and b"none.csv" in code.stderr, f"a missing CSV: {code.stderr!r}")
+    return "predict, eval, fit with a missing file"

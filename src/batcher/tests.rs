@@ -1,0 +1,289 @@
+//! The workers with engines made for the purpose. Nothing here waits for a time to pass: a gate holds an
+//! engine until the test lets it go.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::{emotion::CLASSES, engine::Logits, image::PIXELS};
+
+/// What a fake engine does with a batch, by the first pixel of its first face.
+const FAIL: u8 = 201;
+const PANIC: u8 = 202;
+const NAN: u8 = 203;
+/// The gray that warm-up uses; it passes the gate.
+const WARM_UP: u8 = 127;
+
+struct Fake {
+    gate: Option<Arc<Mutex<Receiver<()>>>>,
+    batches: Sender<Vec<u8>>,
+}
+
+impl Classifier for Fake {
+    fn classify(&mut self, faces: &[Face]) -> Result<Vec<Logits>, EngineError> {
+        let seen: Vec<u8> = faces.iter().map(|f| f.0[0]).collect();
+        if seen.first() == Some(&WARM_UP) {
+            return Ok(vec![[0.0; CLASSES]; faces.len()]);
+        }
+        self.batches.send(seen.clone()).unwrap();
+        if let Some(gate) = &self.gate {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        match seen.first() {
+            Some(&FAIL) => {
+                return Err(EngineError::Shape {
+                    got: vec![3],
+                    batch: faces.len(),
+                });
+            }
+            Some(&PANIC) => panic!("made for the test"),
+            _ => {}
+        }
+        Ok(seen
+            .iter()
+            .map(|&v| {
+                let mut logits = [0.0; CLASSES];
+                logits[usize::from(v) % CLASSES] = if v == NAN { f32::NAN } else { 5.0 };
+                logits
+            })
+            .collect())
+    }
+
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            engine: "fake",
+            precision: "f32",
+            device: "cpu".to_owned(),
+        }
+    }
+}
+
+struct Rig {
+    batcher: Batcher,
+    open: Sender<()>,
+    batches: Receiver<Vec<u8>>,
+    built: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+/// A batcher with one worker, batches up to 4 and a queue of 6; with `gated`, each batch waits for `open`.
+fn rig(gated: bool) -> Rig {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (open, gate) = channel();
+    let (tell, batches) = channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let built = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&built);
+    let tell = Mutex::new(tell);
+    let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Fake {
+            gate: gated.then(|| Arc::clone(&gate)),
+            batches: tell.lock().unwrap().clone(),
+        }))
+    };
+    let layout = Layout {
+        workers: NonZeroUsize::MIN,
+        policy: Policy {
+            max_batch: NonZeroUsize::new(4).unwrap(),
+            linger: Duration::ZERO,
+        },
+        queue: 6,
+    };
+    let batcher = Batcher::start(Arc::new(factory), layout, Arc::clone(&metrics)).unwrap();
+    Rig {
+        batcher,
+        open,
+        batches,
+        built,
+        metrics,
+    }
+}
+
+fn face(v: u8) -> Face {
+    Face([v; PIXELS])
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+fn metric(metrics: &Metrics, series: &str) -> u64 {
+    let text = metrics.render().unwrap();
+    let line = text
+        .lines()
+        .find(|l| l.starts_with(series))
+        .unwrap_or_else(|| panic!("no {series}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_batch_is_what_queued_while_the_model_was_busy() {
+    let rig = rig(true);
+    let first = rig.batcher.submit(face(1), far()).unwrap();
+    assert_eq!(rig.batches.recv().unwrap(), [1]);
+    let rest: Vec<_> = (2..8)
+        .map(|v| rig.batcher.submit(face(v), far()).unwrap())
+        .collect();
+    assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 6);
+    assert!(matches!(
+        rig.batcher.submit(face(9), far()),
+        Err(ClassifyError::QueueFull)
+    ));
+    for _ in 0..3 {
+        rig.open.send(()).unwrap();
+    }
+    assert_eq!(rig.batches.recv().unwrap(), [2, 3, 4, 5]);
+    assert_eq!(rig.batches.recv().unwrap(), [6, 7]);
+    assert_eq!(first.blocking_recv().unwrap().unwrap().batch, 1);
+    for (v, answer) in (2..8).zip(rest) {
+        let answer = answer.blocking_recv().unwrap().unwrap();
+        assert_eq!(
+            answer.probabilities.top().0.index(),
+            v % CLASSES,
+            "answers keep their order"
+        );
+        assert_eq!(answer.batch, if v < 6 { 4 } else { 2 });
+    }
+    assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 0);
+    assert_eq!(metric(&rig.metrics, "fer_batch_size_count"), 3);
+    assert_eq!(metric(&rig.metrics, "fer_batch_size_sum"), 7);
+}
+
+#[test]
+fn who_has_gone_or_is_too_late_is_skipped_and_counted() {
+    let rig = rig(true);
+    let first = rig.batcher.submit(face(1), far()).unwrap();
+    assert_eq!(rig.batches.recv().unwrap(), [1]);
+    drop(rig.batcher.submit(face(2), far()).unwrap());
+    let late = rig.batcher.submit(face(3), Instant::now()).unwrap();
+    let live = rig.batcher.submit(face(4), far()).unwrap();
+    rig.open.send(()).unwrap();
+    rig.open.send(()).unwrap();
+    first.blocking_recv().unwrap().unwrap();
+    assert_eq!(live.blocking_recv().unwrap().unwrap().batch, 1);
+    assert_eq!(late.blocking_recv().unwrap(), Err(ClassifyError::Deadline));
+    assert_eq!(rig.batches.recv().unwrap(), [4]);
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_rejected_total{reason="client_gone"}"#),
+        1
+    );
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_rejected_total{reason="deadline"}"#),
+        1
+    );
+}
+
+#[test]
+fn an_error_is_for_its_batch_only() {
+    let rig = rig(false);
+    let bad = rig
+        .batcher
+        .submit(face(FAIL), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
+    assert!(matches!(bad, Err(ClassifyError::Engine(_))), "{bad:?}");
+    let nan = rig
+        .batcher
+        .submit(face(NAN), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
+    assert!(matches!(nan, Err(ClassifyError::Engine(_))), "{nan:?}");
+    rig.batcher
+        .submit(face(3), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
+    assert_eq!(rig.built.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_engine_failures_total{kind="error"}"#),
+        1
+    );
+}
+
+#[test]
+fn after_a_panic_the_engine_is_built_anew() {
+    let rig = rig(false);
+    let bad = rig
+        .batcher
+        .submit(face(PANIC), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap();
+    assert_eq!(
+        bad,
+        Err(ClassifyError::Engine("panicked: made for the test".to_owned()))
+    );
+    rig.batcher
+        .submit(face(3), far())
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
+    assert_eq!(rig.built.load(Ordering::SeqCst), 2);
+    assert!(rig.batcher.healthy());
+    assert_eq!(
+        metric(&rig.metrics, r#"fer_engine_failures_total{kind="panic"}"#),
+        1
+    );
+}
+
+#[test]
+fn shutting_down_finishes_what_waits() {
+    let rig = rig(true);
+    let answers: Vec<_> = (1..4)
+        .map(|v| rig.batcher.submit(face(v), far()).unwrap())
+        .collect();
+    for _ in 0..3 {
+        rig.open.send(()).unwrap();
+    }
+    rig.batcher.shutdown();
+    for answer in answers {
+        answer.blocking_recv().unwrap().unwrap();
+    }
+    assert!(matches!(
+        rig.batcher.submit(face(1), far()),
+        Err(ClassifyError::Closed)
+    ));
+    assert!(!rig.batcher.healthy());
+}
+
+#[test]
+fn a_factory_that_fails_or_panics_fails_the_start() {
+    let layout = Layout {
+        workers: NonZeroUsize::new(2).unwrap(),
+        policy: Policy {
+            max_batch: NonZeroUsize::MIN,
+            linger: Duration::ZERO,
+        },
+        queue: 1,
+    };
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let fails = || -> Result<Box<dyn Classifier>, EngineError> {
+        Err(EngineError::Shape {
+            got: vec![1],
+            batch: 1,
+        })
+    };
+    let error = Batcher::start(Arc::new(fails), layout, Arc::clone(&metrics)).unwrap_err();
+    assert!(
+        matches!(error, StartError::Engine(EngineError::Shape { .. })),
+        "{error}"
+    );
+    let panics = || -> Result<Box<dyn Classifier>, EngineError> { panic!("no engine") };
+    let error = Batcher::start(Arc::new(panics), layout, metrics).unwrap_err();
+    assert!(error.to_string().contains("no engine"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_the_wait() {
+    let rig = rig(true);
+    let first = rig
+        .batcher
+        .classify(face(1), Instant::now() + Duration::from_secs(5))
+        .await;
+    assert_eq!(first, Err(ClassifyError::Deadline));
+    rig.open.send(()).unwrap();
+}

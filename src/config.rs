@@ -1,0 +1,488 @@
+//! Flags and environment of `fer-serve`, each with a default and a line of help, checked once at the start.
+//!
+//! A value that cannot be used ends the program with exit code 2 and a message that names the flag.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+use crate::engine::DeviceRequest;
+
+/// Which expression does this face show? An HTTP service.
+#[derive(Debug, Parser)]
+#[command(name = "fer-serve", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Serve (what happens without a command, too)
+    Run(RunArgs),
+    /// Classify picture files, one JSON answer a line, no server
+    Predict(PredictArgs),
+    /// Exit 0 if a server is ready, 1 if not; for a container's HEALTHCHECK
+    Healthcheck(HealthcheckArgs),
+}
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve.
+    Run(Box<Config>),
+    /// Classify files.
+    Predict(PredictArgs),
+    /// Ask a server whether it is ready.
+    Healthcheck(HealthcheckArgs),
+}
+
+/// The model and where it runs.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Model folder (model.json, model.pt, …)
+    #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
+    pub model: PathBuf,
+    /// auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one
+    #[arg(long, env = "FER_DEVICE", default_value_t = DeviceRequest::Auto)]
+    pub device: DeviceRequest,
+    /// Intra-op threads of each worker
+    #[arg(long, env = "FER_THREADS", value_name = "N", default_value = "1", value_parser = count(1024))]
+    pub threads: NonZeroUsize,
+}
+
+/// The log.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// Form of the log on standard error
+    #[arg(long, env = "FER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,fer_serve=debug
+    #[arg(long = "log", env = "FER_LOG", value_name = "FILTER", default_value = "info", value_parser = log_filter)]
+    pub log_filter: String,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `fer-serve predict`.
+#[derive(Debug, Clone, Args)]
+pub struct PredictArgs {
+    /// Picture files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The model and where it runs.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Most pixels (width × height) of a picture
+    #[arg(long, env = "FER_MAX_PIXELS", value_name = "N", default_value = MAX_PIXELS, value_parser = pixels())]
+    pub max_pixels: u64,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `fer-serve healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthcheckArgs {
+    /// Address to ask [default: http://127.0.0.1:PORT/readyz with the port of FER_LISTEN]
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+    /// The address the server listens on, of which the port is asked
+    #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
+    pub listen: SocketAddr,
+}
+
+const LISTEN: &str = "0.0.0.0:8080";
+const MAX_PIXELS: &str = "50000000";
+
+#[derive(Debug, Clone, Args)]
+struct RunArgs {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
+    listen: SocketAddr,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Worker threads, each with an engine of its own [default: one for each CPU the cgroup grants; 1 on CUDA]
+    #[arg(long, env = "FER_WORKERS", value_name = "N", value_parser = count(1024))]
+    workers: Option<NonZeroUsize>,
+    /// Threads that decode pictures [default: one for each CPU the cgroup grants]
+    #[arg(long, env = "FER_DECODE_THREADS", value_name = "N", value_parser = count(1024))]
+    decode_threads: Option<NonZeroUsize>,
+    /// Most faces in a batch
+    #[arg(long, env = "FER_MAX_BATCH", value_name = "N", default_value = "32", value_parser = count(1024))]
+    max_batch: NonZeroUsize,
+    /// How long the oldest face waits for others to fill a batch; worth a millisecond on a GPU only
+    #[arg(long, env = "FER_BATCH_LINGER", value_name = "TIME", default_value = "0s", value_parser = duration)]
+    batch_linger: Duration,
+    /// Faces that may wait for a worker [default: 4 × --max-in-flight]
+    #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
+    queue: Option<NonZeroUsize>,
+    /// Requests with work that may be in flight, from head to answer; more get 503 [default: 128 for each worker; 1024 on CUDA]
+    #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
+    max_in_flight: Option<NonZeroUsize>,
+    /// Connections that may be open; more wait to be accepted
+    #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
+    max_connections: NonZeroUsize,
+    /// Time for an answer once the request's body is there; then 504
+    #[arg(long, env = "FER_REQUEST_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = positive)]
+    request_timeout: Duration,
+    /// Time for a request's head to arrive; an idle connection is closed after it, too
+    #[arg(long, env = "FER_HEADER_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = positive)]
+    header_timeout: Duration,
+    /// Time for a request's body to arrive; then 408
+    #[arg(long, env = "FER_BODY_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive)]
+    body_timeout: Duration,
+    /// Most bytes of a request's body; more get 413 (units: k, M, G or Ki, Mi, Gi)
+    #[arg(long, env = "FER_MAX_BODY", value_name = "BYTES", default_value = "20Mi", value_parser = size)]
+    max_body: u64,
+    /// Most bytes of bodies held at one time, all requests together; more get 503
+    #[arg(long, env = "FER_MAX_BUFFERED", value_name = "BYTES", default_value = "512Mi", value_parser = size)]
+    max_buffered: u64,
+    /// Most pixels (width × height) of a picture; more get 422
+    #[arg(long, env = "FER_MAX_PIXELS", value_name = "N", default_value = MAX_PIXELS, value_parser = pixels())]
+    max_pixels: u64,
+    /// Most pictures in a request; more get 413
+    #[arg(long, env = "FER_MAX_IMAGES", value_name = "N", default_value = "64", value_parser = count(4096))]
+    max_images: NonZeroUsize,
+    /// After SIGTERM, how long to go on serving with /readyz at 503 before no more connections are accepted
+    #[arg(long, env = "FER_DRAIN_DELAY", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    drain_delay: Duration,
+    /// After that, how long requests in flight may take to end
+    #[arg(long, env = "FER_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    drain_timeout: Duration,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// The server's configuration: every value checked, every default worked out but those that depend on the
+/// device (see [`Config::workers`] and what follows it).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The model and where it runs.
+    pub model: ModelArgs,
+    /// CPUs the cgroup grants, at least 1.
+    pub cpus: NonZeroUsize,
+    workers: Option<NonZeroUsize>,
+    queue: Option<NonZeroUsize>,
+    max_in_flight: Option<NonZeroUsize>,
+    /// Threads that decode pictures.
+    pub decode_threads: NonZeroUsize,
+    /// Most faces in a batch.
+    pub max_batch: NonZeroUsize,
+    /// How long the oldest face waits for others.
+    pub batch_linger: Duration,
+    /// Connections that may be open.
+    pub max_connections: NonZeroUsize,
+    /// Time for an answer once the body is there.
+    pub request_timeout: Duration,
+    /// Time for a request's head to arrive.
+    pub header_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
+    /// Most bytes of a body.
+    pub max_body: u64,
+    /// Most bytes of bodies held at one time.
+    pub max_buffered: u64,
+    /// Most pixels of a picture.
+    pub max_pixels: u64,
+    /// Most pictures in a request.
+    pub max_images: NonZeroUsize,
+    /// From SIGTERM to the end of accepting.
+    pub drain_delay: Duration,
+    /// From the end of accepting to the end.
+    pub drain_timeout: Duration,
+    /// The log.
+    pub log: LogArgs,
+}
+
+impl Config {
+    /// Worker threads: what was asked for, else one for each CPU, or one on CUDA.
+    #[must_use]
+    pub fn workers(&self, cuda: bool) -> NonZeroUsize {
+        self.workers
+            .unwrap_or(if cuda { NonZeroUsize::MIN } else { self.cpus })
+    }
+
+    /// Requests in flight: what was asked for, else 128 for each CPU worker. At 4 × capacity the line in
+    /// front of a worker then holds for about a tenth of a second at a thousand faces a second.
+    #[must_use]
+    pub fn max_in_flight(&self, cuda: bool) -> usize {
+        match self.max_in_flight {
+            Some(n) => n.get(),
+            None if cuda => 1024,
+            None => self.workers(cuda).get().saturating_mul(128),
+        }
+    }
+
+    /// Faces that may wait: what was asked for, else 4 × [`Config::max_in_flight`], so that requests with
+    /// several pictures find room.
+    #[must_use]
+    pub fn queue(&self, cuda: bool) -> usize {
+        self.queue.map_or_else(
+            || {
+                self.max_in_flight(cuda)
+                    .saturating_mul(4)
+                    .max(self.max_images.get())
+            },
+            NonZeroUsize::get,
+        )
+    }
+
+    /// Reads a command line (program name first) and the environment.
+    ///
+    /// # Errors
+    /// clap's error, which names the flag; `--help` and `--version` come this way, too.
+    pub fn parse_from<I, T>(args: I) -> Result<Command, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let cli = Cli::try_parse_from(args)?;
+        Ok(match cli.command {
+            None => Command::Run(Box::new(Self::check(cli.run)?)),
+            Some(Sub::Run(run)) => Command::Run(Box::new(Self::check(run)?)),
+            Some(Sub::Predict(args)) => Command::Predict(args),
+            Some(Sub::Healthcheck(args)) => Command::Healthcheck(args),
+        })
+    }
+
+    /// Checks what concerns more than one flag.
+    fn check(a: RunArgs) -> Result<Self, clap::Error> {
+        let refuse = |text: String| Err(Cli::command().error(ErrorKind::ValueValidation, text));
+        if a.max_buffered < a.max_body {
+            return refuse(format!(
+                "--max-buffered ({} bytes) must be at least --max-body ({} bytes)",
+                a.max_buffered, a.max_body
+            ));
+        }
+        if let Some(queue) = a.queue.filter(|q| *q < a.max_images) {
+            return refuse(format!(
+                "--queue ({queue}) must be at least --max-images ({})",
+                a.max_images
+            ));
+        }
+        if a.batch_linger >= a.request_timeout {
+            return refuse(format!(
+                "--batch-linger ({:?}) must be shorter than --request-timeout ({:?})",
+                a.batch_linger, a.request_timeout
+            ));
+        }
+        let cpus = cpus();
+        Ok(Self {
+            listen: a.listen,
+            model: a.model,
+            cpus,
+            workers: a.workers,
+            queue: a.queue,
+            max_in_flight: a.max_in_flight,
+            decode_threads: a.decode_threads.unwrap_or(cpus),
+            max_batch: a.max_batch,
+            batch_linger: a.batch_linger,
+            max_connections: a.max_connections,
+            request_timeout: a.request_timeout,
+            header_timeout: a.header_timeout,
+            body_timeout: a.body_timeout,
+            max_body: a.max_body,
+            max_buffered: a.max_buffered,
+            max_pixels: a.max_pixels,
+            max_images: a.max_images,
+            drain_delay: a.drain_delay,
+            drain_timeout: a.drain_timeout,
+            log: a.log,
+        })
+    }
+}
+
+/// CPUs this process may use: the smaller of its affinity mask and its cgroup's quota (v1 and v2, rounded
+/// down, at least 1), which is what `available_parallelism` answers on Linux.
+fn cpus() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn count(max: usize) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync + 'static {
+    move |s| {
+        s.parse::<NonZeroUsize>()
+            .ok()
+            .filter(|n| n.get() <= max)
+            .ok_or_else(|| format!("a whole number from 1 to {max} is wanted"))
+    }
+}
+
+fn pixels() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=1_000_000_000)
+}
+
+/// `250ms`, `5s`, `1m 30s`; at most a day, so that no sum with it overflows.
+fn duration(s: &str) -> Result<Duration, String> {
+    let d = humantime::parse_duration(s).map_err(|e| format!("{e}; write it as 250ms, 5s or 1m"))?;
+    if d > Duration::from_secs(86_400) {
+        Err("at most 1day is wanted".to_owned())
+    } else {
+        Ok(d)
+    }
+}
+
+fn positive(s: &str) -> Result<Duration, String> {
+    match duration(s)? {
+        Duration::ZERO => Err("a time above 0 is wanted".to_owned()),
+        d => Ok(d),
+    }
+}
+
+/// Bytes with an optional unit: `4096`, `20M` (10⁶), `20Mi` or `20MiB` (2²⁰); 1 byte to 1 TiB.
+fn size(s: &str) -> Result<u64, String> {
+    let wanted = || "a size such as 4096, 512k, 20Mi or 1G is wanted, at most 1Ti".to_owned();
+    let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+    let (number, unit) = s.split_at(digits);
+    let factor: u64 = match unit.trim().trim_end_matches(['b', 'B']) {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "m" | "M" => 1_000_000,
+        "g" | "G" => 1_000_000_000,
+        "ki" | "Ki" => 1 << 10,
+        "mi" | "Mi" => 1 << 20,
+        "gi" | "Gi" => 1 << 30,
+        "ti" | "Ti" => 1 << 40,
+        _ => return Err(wanted()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .filter(|n| (1..=1 << 40).contains(n))
+        .ok_or_else(wanted)
+}
+
+fn log_filter(s: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(s)
+        .map(|_| s.to_owned())
+        .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Result<Config, clap::Error> {
+        match Config::parse_from(["fer-serve"].iter().chain(args))? {
+            Command::Run(config) => Ok(*config),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_and_help() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
+            for arg in command.get_arguments().filter(|a| !a.is_positional()) {
+                let id = arg.get_id().as_str();
+                if ["help", "version"].contains(&id) {
+                    continue;
+                }
+                let env = arg.get_env().and_then(|e| e.to_str()).unwrap_or_default();
+                let long = arg.get_long().unwrap_or_default();
+                assert_eq!(
+                    env,
+                    format!("FER_{}", long.to_uppercase().replace('-', "_")),
+                    "{id}"
+                );
+                assert!(arg.get_help().is_some(), "{id} has no help");
+                let help = arg.get_help().unwrap().to_string();
+                assert!(
+                    !arg.get_default_values().is_empty() || help.contains("[default:"),
+                    "{id} shows no default"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_follow_the_device() {
+        let mut config = run(&[]).unwrap();
+        config.cpus = NonZeroUsize::new(6).unwrap();
+        assert_eq!(config.workers(false).get(), 6);
+        assert_eq!(config.workers(true).get(), 1);
+        assert_eq!(config.max_in_flight(false), 768);
+        assert_eq!(config.queue(false), 3072);
+        let config = run(&["--workers", "3", "--queue", "99", "--max-in-flight", "7"]).unwrap();
+        assert_eq!(
+            (
+                config.workers(true).get(),
+                config.queue(true),
+                config.max_in_flight(true)
+            ),
+            (3, 99, 7)
+        );
+    }
+
+    #[test]
+    fn run_may_be_left_out() {
+        assert_eq!(
+            run(&["run", "--listen", "127.0.0.1:0"]).unwrap().listen,
+            run(&["--listen", "127.0.0.1:0"]).unwrap().listen
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_name_with_exit_code_2() {
+        for (args, named) in [
+            (&["--listen", "nowhere"][..], "--listen"),
+            (&["--device", "gpu"], "--device"),
+            (&["--workers", "0"], "--workers"),
+            (&["--threads", "-1"], "--threads"),
+            (&["--max-batch", "0"], "--max-batch"),
+            (&["--max-batch", "5000"], "--max-batch"),
+            (&["--batch-linger", "fast"], "--batch-linger"),
+            (&["--request-timeout", "0s"], "--request-timeout"),
+            (&["--request-timeout", "900days"], "--request-timeout"),
+            (&["--max-body", "20X"], "--max-body"),
+            (&["--max-body", "0"], "--max-body"),
+            (&["--max-pixels", "0"], "--max-pixels"),
+            (&["--log", "fer_serve=loud"], "--log"),
+            (&["--log-format", "xml"], "--log-format"),
+            (&["--max-body", "1G", "--max-buffered", "1M"], "--max-buffered"),
+            (&["--queue", "3"], "--queue"),
+            (&["--batch-linger", "20s"], "--batch-linger"),
+        ] {
+            let error = run(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            assert!(error.to_string().contains(named), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("20M", 20_000_000),
+            ("20Mi", 20 << 20),
+            ("20MiB", 20 << 20),
+            ("1 G", 1_000_000_000),
+            ("512k", 512_000),
+            ("7KB", 7000),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "M", "-1", "1.5M", "18446744073709551615Gi", "2Ti", "0"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

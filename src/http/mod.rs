@@ -1,0 +1,167 @@
+//! The HTTP surface: the router, the order of its layers, and what the handlers share.
+//!
+//! A request passes, from the outside in:
+//!
+//! 1. [`observe`]: request id, log line, metrics; writes the body of every [`Problem`], whoever raised it;
+//!    takes in what is left of a refused body, so that the client reads the answer and not a reset
+//! 2. compression of answers above a kilobyte, for clients that ask for it
+//! 3. a catcher of panics, which makes them a 500
+//! 4. the routes; those with work to do only after [`admit`] has found room
+//!
+//! | file | routes |
+//! | --- | --- |
+//! | [`predict`] | `POST /predict` |
+//! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
+//! | [`model`] | `GET /model` |
+//! | [`contract`] | `GET /openapi.yaml` |
+
+pub mod body;
+pub mod connection;
+pub mod contract;
+pub mod health;
+pub mod input;
+pub mod model;
+pub mod observe;
+pub mod predict;
+pub mod problem;
+pub mod types;
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::sync::Semaphore;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, predicate::SizeAbove},
+};
+
+use crate::{
+    batcher::panic_text,
+    config::Config,
+    decode::DecodePool,
+    metrics::{Metrics, Rejected},
+    model::Model,
+};
+use problem::Problem;
+
+/// What all handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The model that answers; none until it has warmed up.
+    pub model: ArcSwapOption<Model>,
+    /// Where pictures are decoded.
+    pub decoder: DecodePool,
+    /// One permit for each request with work that may be in flight.
+    admission: Semaphore,
+    /// One permit for each KiB of bodies that may be held.
+    buffers: Arc<Semaphore>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// State without a model yet. `cuda` chooses between the defaults.
+    ///
+    /// # Errors
+    /// If the decoding threads cannot be started.
+    pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
+        let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            decoder: DecodePool::start(config.decode_threads)?,
+            admission: Semaphore::new(config.max_in_flight(cuda)),
+            buffers: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
+            model: ArcSwapOption::empty(),
+            draining: AtomicBool::new(false),
+            metrics,
+            config,
+        })
+    }
+
+    /// From now on `/readyz` says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is on its way out.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The model, if one is loaded and has at least one engine that works.
+    ///
+    /// # Errors
+    /// [`Problem::not_ready`] if not.
+    pub fn ready_model(&self) -> Result<Arc<Model>, Problem> {
+        self.model
+            .load_full()
+            .filter(|m| m.batcher.healthy())
+            .ok_or_else(Problem::not_ready)
+    }
+}
+
+/// The routes in their layers.
+pub fn router(app: Arc<App>) -> Router {
+    let admitted = middleware::from_fn_with_state(Arc::clone(&app), admit);
+    Router::new()
+        .route("/predict", post(predict::predict).route_layer(admitted))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/healthz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/model", get(model::model))
+        .route("/openapi.yaml", get(contract::openapi))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .with_state(app)
+}
+
+/// Lets a request through to its work if there is room, and refuses it at once if not. The room is held
+/// from here until the answer is ready: the body's arrival, decoding, waiting and inference included.
+async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.admission.try_acquire() {
+        Ok(_room) => next.run(request).await,
+        Err(_) => {
+            app.metrics.reject(Rejected::InFlight);
+            Problem::overloaded().into_response()
+        }
+    }
+}
+
+async fn not_found() -> Problem {
+    Problem::not_found()
+}
+
+/// The router adds `Allow` to either answer.
+async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        Problem::method_not_allowed().into_response()
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // the signature tower-http asks for
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    Problem::internal(format!("a handler panicked: {}", panic_text(&*panic))).into_response()
+}

@@ -1,0 +1,297 @@
+//! The outermost layer: request ids, the log line, metrics, and the body of every error.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
+    middleware::Next,
+    response::Response,
+};
+use hyper::body::Body as _;
+
+use super::{
+    App, body,
+    problem::{MEDIA_TYPE, Problem},
+};
+use crate::metrics::{ROUTE_OTHER, method_label};
+
+/// Header of the request id, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Longest request id that is taken over, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+/// A refused body is taken in up to that many times `--max-body`.
+const DISCARD_FACTOR: u64 = 4;
+/// A client that left before its answer (as nginx counts it).
+const CLIENT_GONE: &str = "499";
+
+/// The request's id: the client's own if it is 1–128 visible ASCII characters, else a UUID v7.
+#[derive(Debug, Clone)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id that the request brings, or a new one.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        headers
+            .get(REQUEST_ID)
+            .filter(|v| {
+                (1..=REQUEST_ID_MAX).contains(&v.len()) && v.as_bytes().iter().all(u8::is_ascii_graphic)
+            })
+            .map_or_else(
+                || {
+                    let mut buffer = uuid::Uuid::encode_buffer();
+                    let id: &str = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+                    // Hexadecimal digits and hyphens are always a header value.
+                    Self(HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("-")))
+                },
+                |v| Self(v.clone()),
+            )
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Where the time of a request with pictures went; of several pictures the longest of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Decoding.
+    pub decode: Duration,
+    /// Waiting for a worker.
+    pub queue: Duration,
+    /// The network.
+    pub infer: Duration,
+    /// Faces in the largest batch one of them was in.
+    pub batch: usize,
+    /// Pictures in the request.
+    pub images: usize,
+}
+
+impl Timing {
+    /// The longer of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            decode: self.decode.max(other.decode),
+            queue: self.queue.max(other.queue),
+            infer: self.infer.max(other.infer),
+            batch: self.batch.max(other.batch),
+            images: self.images.max(other.images),
+        }
+    }
+
+    fn header(&self) -> Option<HeaderValue> {
+        let [decode, queue, infer] = [self.decode, self.queue, self.infer].map(millis);
+        HeaderValue::from_str(&format!(
+            "decode;dur={decode:.3}, queue;dur={queue:.3}, infer;dur={infer:.3}"
+        ))
+        .ok()
+    }
+}
+
+fn millis(d: Duration) -> f64 {
+    d.as_secs_f64() * 1e3
+}
+
+/// What is known of a request before its answer. Dropped without [`Observed::answered`], the client went
+/// away and hyper gave up the handler: that is counted and logged, too.
+struct Observed {
+    app: Arc<App>,
+    id: RequestId,
+    route: Option<MatchedPath>,
+    method: &'static str,
+    start: Instant,
+    done: bool,
+}
+
+impl Observed {
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or(ROUTE_OTHER, MatchedPath::as_str)
+    }
+
+    fn finish(&mut self, status: &str) -> Duration {
+        self.done = true;
+        let took = self.start.elapsed();
+        self.app.metrics.in_flight.dec();
+        self.app
+            .metrics
+            .answered(self.route(), self.method, status, took.as_secs_f64());
+        took
+    }
+
+    fn answered(&mut self, response: &Response, bytes_in: u64, inside: Option<&str>) {
+        let status = response.status();
+        let took = self.finish(status.as_str());
+        let bytes_out = response.body().size_hint().exact();
+        let timing = response.extensions().get::<Timing>();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = self.id.as_str(),
+                    method = self.method,
+                    route = self.route(),
+                    status = status.as_u16(),
+                    bytes_in,
+                    bytes_out,
+                    duration_ms = millis(took),
+                    decode_ms = timing.map(|t| millis(t.decode)),
+                    queue_ms = timing.map(|t| millis(t.queue)),
+                    infer_ms = timing.map(|t| millis(t.infer)),
+                    batch = timing.map(|t| t.batch),
+                    images = timing.map(|t| t.images),
+                    error = inside,
+                    "request"
+                )
+            };
+        }
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            line!(error);
+        } else if status.is_server_error() {
+            line!(warn);
+        } else if matches!(self.route(), "/livez" | "/readyz" | "/healthz" | "/metrics") {
+            // Every few seconds from every orchestrator; failures above are still seen.
+            line!(debug);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if !self.done {
+            let took = self.finish(CLIENT_GONE);
+            tracing::info!(
+                request_id = self.id.as_str(),
+                method = self.method,
+                route = self.route(),
+                status = 499u16,
+                duration_ms = millis(took),
+                "request"
+            );
+        }
+    }
+}
+
+/// The layer.
+pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    app.metrics.in_flight.inc();
+    let mut observed = Observed {
+        id: RequestId::of(request.headers()),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        method: method_label(request.method()),
+        start: Instant::now(),
+        done: false,
+        app: Arc::clone(&app),
+    };
+    let expects_continue = request.headers().contains_key(header::EXPECT);
+    let http1 = request.version() <= Version::HTTP_11;
+    let (mut parts, body) = request.into_parts();
+    let (body, rest) = body::watch(body);
+    parts.extensions.insert(observed.id.clone());
+
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+
+    let bytes_in = rest.received();
+    let problem = take_problem(&mut response);
+    if let Some(problem) = &problem {
+        write_problem(&mut response, problem, observed.id.as_str());
+    }
+    // A body that is late already is not waited for again.
+    if response.status() != StatusCode::REQUEST_TIMEOUT {
+        let limit = app.config.max_body.saturating_mul(DISCARD_FACTOR);
+        rest.discard(expects_continue, limit, app.config.body_timeout)
+            .await;
+    }
+    if let Some(value) = response.extensions().get::<Timing>().and_then(Timing::header) {
+        response.headers_mut().insert(SERVER_TIMING, value);
+    }
+    if http1 && app.draining() {
+        // Lets clients and proxies move on before the connection is closed under them.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.headers_mut().insert(REQUEST_ID, observed.id.0.clone());
+    observed.answered(&response, bytes_in, problem.and_then(|p| p.inside).as_deref());
+    response
+}
+
+/// The problem a handler raised, or one for an error that came from a layer.
+fn take_problem(response: &mut Response) -> Option<Problem> {
+    let status = response.status();
+    response.extensions_mut().remove::<Problem>().or_else(|| {
+        (status.is_client_error() || status.is_server_error()).then(|| Problem::for_status(status))
+    })
+}
+
+fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
+    // Serialising strings and a number into memory cannot fail; an empty object would still be valid JSON.
+    let body = serde_json::to_vec(&problem.body(Some(id))).unwrap_or_else(|_| b"{}".to_vec());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.remove(header::CONTENT_ENCODING);
+    problem.extend_headers(headers);
+    *response.body_mut() = Body::from(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(value: &[u8]) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
+        RequestId::of(&headers).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_visible_short_request_id_is_echoed() {
+        for good in ["a", "6b1f-42", "trace:1/2,3=\"x\"", &"x".repeat(128)] {
+            assert_eq!(id(good.as_bytes()), good);
+        }
+    }
+
+    #[test]
+    fn anything_else_gets_an_id_of_its_own() {
+        for bad in [
+            &b""[..],
+            b"a b",
+            b"a\tb",
+            "ä".as_bytes(),
+            "x".repeat(129).as_bytes(),
+        ] {
+            let made = id(bad);
+            assert_eq!(
+                uuid::Uuid::parse_str(&made).unwrap().get_version_num(),
+                7,
+                "{made}"
+            );
+        }
+        assert_ne!(id(b""), id(b""));
+    }
+
+    #[test]
+    fn server_timing_is_in_milliseconds() {
+        let timing = Timing {
+            decode: Duration::from_micros(1500),
+            queue: Duration::ZERO,
+            infer: Duration::from_nanos(1_234_567),
+            ..Timing::default()
+        };
+        assert_eq!(
+            timing.header().unwrap(),
+            "decode;dur=1.500, queue;dur=0.000, infer;dur=1.235"
+        );
+    }
+}

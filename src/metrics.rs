@@ -1,0 +1,350 @@
+//! Every metric: its name, help, labels and buckets, in one place. All series are there from the start, so
+//! that a rate over a rare event starts at 0 and not with its first occurrence.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, process_collector::ProcessCollector,
+};
+
+use crate::{
+    emotion::{CLASSES, Emotion},
+    engine::{EngineInfo, Manifest},
+};
+
+/// Seconds, 100 µs to 10 s: about three steps a decade.
+const SECONDS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Faces in a batch.
+const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Routes as they stand in labels, with the methods and statuses that occur in ordinary life. Anything else
+/// that happens gets its series then; labels stay bounded because routes come from the router, methods
+/// from [`method_label`] and statuses from this crate.
+const SERIES: [(&str, &[&str], &[&str]); 8] = [
+    (
+        "/predict",
+        &["POST"],
+        &[
+            "200", "400", "408", "413", "415", "422", "499", "500", "503", "504",
+        ],
+    ),
+    ("/livez", &["GET"], &["200"]),
+    ("/readyz", &["GET"], &["200", "503"]),
+    ("/healthz", &["GET"], &["200", "503"]),
+    ("/metrics", &["GET"], &["200"]),
+    ("/model", &["GET"], &["200", "503"]),
+    ("/openapi.yaml", &["GET"], &["200"]),
+    (ROUTE_OTHER, &["GET", "POST"], &["404"]),
+];
+
+/// The label of every path no route matches.
+pub const ROUTE_OTHER: &str = "other";
+
+/// Why work was not done, for `fer_rejected_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// As many requests in flight as are allowed.
+    InFlight,
+    /// Bodies being held take as much memory as is allowed.
+    Buffers,
+    /// The batcher's queue is full.
+    QueueFull,
+    /// No model is ready.
+    NotReady,
+    /// The deadline passed before the work began.
+    Deadline,
+    /// The client went away before the work began.
+    ClientGone,
+}
+
+impl Rejected {
+    const ALL: [Self; 6] = [
+        Self::InFlight,
+        Self::Buffers,
+        Self::QueueFull,
+        Self::NotReady,
+        Self::Deadline,
+        Self::ClientGone,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Buffers => "buffers",
+            Self::QueueFull => "queue_full",
+            Self::NotReady => "not_ready",
+            Self::Deadline => "deadline",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// The method as a label: one of the usual ones, or `other`.
+#[must_use]
+pub fn method_label(method: &axum::http::Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN
+        .into_iter()
+        .find(|k| *k == method.as_str())
+        .unwrap_or("other")
+}
+
+/// Every metric of the server. Cheap to share behind an `Arc`; all methods may be called from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    /// `fer_http_requests_in_flight`
+    pub in_flight: IntGauge,
+    /// `fer_decode_duration_seconds`
+    pub decode: Histogram,
+    /// `fer_queue_duration_seconds`
+    pub queue: Histogram,
+    /// `fer_inference_duration_seconds`
+    pub inference: Histogram,
+    /// `fer_queue_depth`
+    pub queue_depth: IntGauge,
+    /// `fer_batch_size`
+    pub batch_size: Histogram,
+    /// `fer_engine_failures_total`
+    pub engine_failures: IntCounterVec,
+    rejected: IntCounterVec,
+    predictions: [IntCounter; CLASSES],
+    model_info: IntGaugeVec,
+    reloads: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers everything under a registry of its own, with every series at 0.
+    ///
+    /// # Errors
+    /// Only if two metrics here had the same name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let add = |c: Box<dyn prometheus::core::Collector>| registry.register(c);
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let c = IntCounterVec::new(Opts::new(name, help), labels)?;
+            add(Box::new(c.clone())).map(|()| c)
+        };
+        let gauge = |name: &str, help: &str| {
+            let g = IntGauge::new(name, help)?;
+            add(Box::new(g.clone())).map(|()| g)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let g = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            add(Box::new(g.clone())).map(|()| g)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let h = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            add(Box::new(h.clone())).map(|()| h)
+        };
+
+        let requests = counters(
+            "fer_http_requests_total",
+            "Requests answered, by matched route, method and status; 499 is a client that left before its answer.",
+            &["route", "method", "status"],
+        )?;
+        let request_duration = HistogramVec::new(
+            HistogramOpts::new(
+                "fer_http_request_duration_seconds",
+                "Time from a request's head to its answer's head, by matched route.",
+            )
+            .buckets(SECONDS.to_vec()),
+            &["route"],
+        )?;
+        add(Box::new(request_duration.clone()))?;
+        for (route, methods, statuses) in SERIES {
+            request_duration.get_metric_with_label_values(&[route])?;
+            for method in methods {
+                for status in statuses {
+                    requests.get_metric_with_label_values(&[route, method, status])?;
+                }
+            }
+        }
+
+        let rejected = counters(
+            "fer_rejected_total",
+            "Requests refused, and pictures dropped before their work began, by reason.",
+            &["reason"],
+        )?;
+        for reason in Rejected::ALL {
+            rejected.get_metric_with_label_values(&[reason.label()])?;
+        }
+        let engine_failures = counters(
+            "fer_engine_failures_total",
+            "Batches the engine failed on, by kind: it returned an error, it panicked, or it could not be built again.",
+            &["kind"],
+        )?;
+        for kind in ["error", "panic", "rebuild"] {
+            engine_failures.get_metric_with_label_values(&[kind])?;
+        }
+        let by_emotion = counters(
+            "fer_predictions_total",
+            "Faces classified, by likeliest label.",
+            &["emotion"],
+        )?;
+        let reloads = counters(
+            "fer_model_reloads_total",
+            "Attempts to load another model folder.",
+            &["result"],
+        )?;
+        for result in ["success", "failure"] {
+            reloads.get_metric_with_label_values(&[result])?;
+        }
+        let build_info = gauges(
+            "fer_build_info",
+            "1; the labels say what is running.",
+            &["version", "cuda"],
+        )?;
+        let cuda = if crate::engine::cuda_linked() {
+            "true"
+        } else {
+            "false"
+        };
+        build_info
+            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), cuda])?
+            .set(1);
+        add(Box::new(ProcessCollector::for_self()))?;
+
+        Ok(Self {
+            in_flight: gauge(
+                "fer_http_requests_in_flight",
+                "Requests whose answer's head is not sent yet.",
+            )?,
+            decode: histogram(
+                "fer_decode_duration_seconds",
+                "Decoding of one picture to a face.",
+                &SECONDS,
+            )?,
+            queue: histogram(
+                "fer_queue_duration_seconds",
+                "Wait of one face for a worker.",
+                &SECONDS,
+            )?,
+            inference: histogram(
+                "fer_inference_duration_seconds",
+                "One batch through the network.",
+                &SECONDS,
+            )?,
+            queue_depth: gauge("fer_queue_depth", "Faces waiting for a worker.")?,
+            batch_size: histogram("fer_batch_size", "Faces in a batch.", &BATCH)?,
+            model_info: gauges(
+                "fer_model_info",
+                "1; the labels say which model answers and how it is run.",
+                &["name", "version", "engine", "precision", "device"],
+            )?,
+            predictions: Emotion::ALL.map(|e| by_emotion.with_label_values(&[e.name()])),
+            requests,
+            request_duration,
+            engine_failures,
+            rejected,
+            reloads,
+            registry,
+        })
+    }
+
+    /// Counts one answered request. `seconds` runs from the request's head to the answer's.
+    pub fn answered(&self, route: &str, method: &str, status: &str, seconds: f64) {
+        self.requests.with_label_values(&[route, method, status]).inc();
+        self.request_duration.with_label_values(&[route]).observe(seconds);
+    }
+
+    /// Counts work that was not done.
+    pub fn reject(&self, reason: Rejected) {
+        self.rejected.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// Counts a classified face.
+    pub fn predicted(&self, emotion: Emotion) {
+        if let Some(counter) = self.predictions.get(emotion.index()) {
+            counter.inc();
+        }
+    }
+
+    /// Counts an attempt to load another model folder.
+    pub fn reloaded(&self, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.reloads.with_label_values(&[result]).inc();
+    }
+
+    /// Makes this the one model that `fer_model_info` names.
+    pub fn set_model(&self, manifest: &Manifest, info: &EngineInfo) {
+        self.model_info.reset();
+        self.model_info
+            .with_label_values(&[
+                &manifest.name,
+                &manifest.version,
+                info.engine,
+                info.precision,
+                &info.device,
+            ])
+            .set(1);
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// What the encoder says.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start() {
+        let text = Metrics::new().unwrap().render().unwrap();
+        for series in [
+            r#"fer_http_requests_total{method="POST",route="/predict",status="503"} 0"#,
+            r#"fer_http_request_duration_seconds_count{route="/predict"} 0"#,
+            r#"fer_http_request_duration_seconds_bucket{route="/predict",le="0.0001"} 0"#,
+            "fer_http_requests_in_flight 0",
+            "fer_decode_duration_seconds_count 0",
+            "fer_queue_duration_seconds_count 0",
+            "fer_inference_duration_seconds_count 0",
+            "fer_queue_depth 0",
+            "fer_batch_size_count 0",
+            r#"fer_rejected_total{reason="client_gone"} 0"#,
+            r#"fer_predictions_total{emotion="neutral"} 0"#,
+            r#"fer_model_reloads_total{result="failure"} 0"#,
+            "fer_build_info{",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(text.contains(series), "{series} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn unusual_methods_share_a_label() {
+        use axum::http::Method;
+        assert_eq!(method_label(&Method::POST), "POST");
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), "other");
+        assert_eq!(method_label(&Method::TRACE), "other");
+    }
+
+    #[test]
+    fn only_one_model_is_named_at_a_time() {
+        let metrics = Metrics::new().unwrap();
+        let info = EngineInfo {
+            engine: "torchscript",
+            precision: "f32",
+            device: "cpu".to_owned(),
+        };
+        for version in ["1", "2"] {
+            let manifest = serde_json::from_value(serde_json::json!({
+                "name": "m", "version": version, "labels": [], "files": {},
+                "input": {"width": 48, "height": 48, "channels": 1, "scale": 1.0, "mean": 0.0, "std": 1.0},
+            }))
+            .unwrap();
+            metrics.set_model(&manifest, &info);
+        }
+        let text = metrics.render().unwrap();
+        assert_eq!(text.matches("\nfer_model_info{").count(), 1);
+        assert!(text.contains(r#"version="2""#));
+    }
+}

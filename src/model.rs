@@ -1,0 +1,66 @@
+//! A loaded model: its manifest and the batcher that runs it. Reload replaces the whole at once, so that an
+//! answer names the model that gave it.
+
+use std::sync::Arc;
+
+use crate::{
+    batcher::{Batcher, Factory, Layout, Policy, StartError},
+    config::{Config, ModelArgs},
+    engine::{Classifier, EngineError, Manifest, ModelFolder, TorchScript},
+    metrics::Metrics,
+};
+
+/// A model that is warmed up and answers.
+#[derive(Debug)]
+pub struct Model {
+    /// What the folder says of itself.
+    pub manifest: Manifest,
+    /// Its workers.
+    pub batcher: Batcher,
+}
+
+impl Model {
+    /// Opens the folder, checks its hashes, starts the workers and warms them up. Blocks.
+    ///
+    /// # Errors
+    /// [`StartError`] if the folder is not as it should be, the device is not there or the network fails.
+    pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+        let device = config.model.device.resolve()?;
+        let folder = ModelFolder::open(&config.model.model)?;
+        let manifest = folder.manifest().clone();
+        let cuda = device.is_cuda();
+        let layout = Layout {
+            workers: config.workers(cuda),
+            policy: Policy {
+                max_batch: config.max_batch,
+                linger: config.batch_linger,
+            },
+            queue: config.queue(cuda),
+        };
+        let factory = factory(folder, device, config.model.threads.get());
+        Ok(Self {
+            manifest,
+            batcher: Batcher::start(factory, layout, Arc::clone(metrics))?,
+        })
+    }
+}
+
+/// One engine on the calling thread, for use without a server.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), EngineError> {
+    let device = args.device.resolve()?;
+    let folder = ModelFolder::open(&args.model)?;
+    let manifest = folder.manifest().clone();
+    Ok((manifest, factory(folder, device, args.threads.get())()?))
+}
+
+fn factory(folder: ModelFolder, device: tch::Device, threads: usize) -> Arc<Factory> {
+    Arc::new(move || {
+        // OpenMP's count is per thread: it holds for the thread that sets it, and libtorch hands the last
+        // value set to threads that are new to it. Each worker therefore sets its own.
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        Ok(Box::new(TorchScript::load(&folder, device)?))
+    })
+}

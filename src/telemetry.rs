@@ -1,0 +1,38 @@
+//! The log: structured, on standard error, as lines for people or as JSON.
+
+use std::io::stderr;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{LogArgs, LogFormat};
+
+/// Installs the log for the whole process. A second call changes nothing.
+pub fn init(args: &LogArgs) {
+    // The filter was checked when the flags were read.
+    let filter = EnvFilter::try_new(&args.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = fmt().with_env_filter(filter).with_writer(stderr);
+    let _ = match args.log_format {
+        LogFormat::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&stderr());
+            builder.with_ansi(ansi).with_target(false).try_init()
+        }
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
+    };
+    // A panic is an event like any other; the default hook would print it past the log.
+    std::panic::set_hook(Box::new(|info| {
+        let at = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = info.payload_as_str().unwrap_or("a panic without a message");
+        let thread = std::thread::current();
+        tracing::error!(
+            error = text,
+            at,
+            thread = thread.name().unwrap_or_default(),
+            "panic"
+        );
+    }));
+}
