@@ -162,7 +162,7 @@ impl Batcher {
             let (shared, factory, report) = (Arc::clone(&shared), Arc::clone(&factory), report.clone());
             let spawned = std::thread::Builder::new()
                 .name(format!("fer-infer-{n}"))
-                .spawn(move || worker::run(&shared, &*factory, &report));
+                .spawn(move || worker::run(&shared, &*factory, report));
             match spawned {
                 Ok(thread) => threads.push(thread),
                 Err(e) => {

@@ -30,7 +30,7 @@ struct Waiting {
 }
 
 /// Builds an engine, reports, and works until the queue is shut and empty.
-pub(super) fn run(shared: &Shared, factory: &Factory, report: &mpsc::Sender<Result<EngineInfo, StartError>>) {
+pub(super) fn run(shared: &Shared, factory: &Factory, report: mpsc::Sender<Result<EngineInfo, StartError>>) {
     let mut engine = match build(shared, factory) {
         Ok(Ok(engine)) => {
             shared.healthy.fetch_add(1, Ordering::Relaxed);
@@ -46,6 +46,8 @@ pub(super) fn run(shared: &Shared, factory: &Factory, report: &mpsc::Sender<Resu
             return;
         }
     };
+    // The start waits until every worker has let go of its end.
+    drop(report);
     let (mut faces, mut waiting) = (Vec::new(), Vec::new());
     while take(shared, &mut faces, &mut waiting) {
         if run_batch(shared, &mut engine, &faces, waiting.drain(..)) == Fate::Keep {
