@@ -148,19 +148,19 @@ impl Batcher {
     ///
     /// # Errors
     /// A worker's [`StartError`], with all threads stopped again.
-    pub fn start(factory: Arc<Factory>, layout: Layout, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub fn start(factory: &Arc<Factory>, layout: Layout, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
             layout,
-            metrics,
+            metrics: Arc::clone(metrics),
             healthy: AtomicUsize::new(0),
         });
         let (report, ready) = mpsc::channel();
         let mut threads = Vec::with_capacity(layout.workers.get());
         let mut outcome = Ok(());
         for n in 0..layout.workers.get() {
-            let (shared, factory, report) = (Arc::clone(&shared), Arc::clone(&factory), report.clone());
+            let (shared, factory, report) = (Arc::clone(&shared), Arc::clone(factory), report.clone());
             let spawned = std::thread::Builder::new()
                 .name(format!("fer-infer-{n}"))
                 .spawn(move || worker::run(&shared, &*factory, report));

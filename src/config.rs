@@ -2,11 +2,14 @@
 //!
 //! A value that cannot be used ends the program with exit code 2 and a message that names the flag.
 
+mod values;
+
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{engine::DeviceRequest, faces::Options};
+use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
 #[derive(Debug, Parser)]
@@ -331,179 +334,5 @@ fn cpus() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn count(max: usize) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync + 'static {
-    move |s| {
-        s.parse::<NonZeroUsize>()
-            .ok()
-            .filter(|n| n.get() <= max)
-            .ok_or_else(|| format!("a whole number from 1 to {max} is wanted"))
-    }
-}
-
-fn pixels() -> clap::builder::RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(1..=1_000_000_000)
-}
-
-/// `250ms`, `5s`, `1m 30s`; at most a day, so that no sum with it overflows.
-fn duration(s: &str) -> Result<Duration, String> {
-    let d = humantime::parse_duration(s).map_err(|e| format!("{e}; write it as 250ms, 5s or 1m"))?;
-    if d > Duration::from_secs(86_400) {
-        Err("at most 1day is wanted".to_owned())
-    } else {
-        Ok(d)
-    }
-}
-
-fn positive(s: &str) -> Result<Duration, String> {
-    match duration(s)? {
-        Duration::ZERO => Err("a time above 0 is wanted".to_owned()),
-        d => Ok(d),
-    }
-}
-
-/// Bytes with an optional unit: `4096`, `20M` (10⁶), `20Mi` or `20MiB` (2²⁰); 1 byte to 1 TiB.
-fn size(s: &str) -> Result<u64, String> {
-    let wanted = || "a size such as 4096, 512k, 20Mi or 1G is wanted, at most 1Ti".to_owned();
-    let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
-    let (number, unit) = s.split_at(digits);
-    let factor: u64 = match unit.trim().trim_end_matches(['b', 'B']) {
-        "" => 1,
-        "k" | "K" => 1_000,
-        "m" | "M" => 1_000_000,
-        "g" | "G" => 1_000_000_000,
-        "ki" | "Ki" => 1 << 10,
-        "mi" | "Mi" => 1 << 20,
-        "gi" | "Gi" => 1 << 30,
-        "ti" | "Ti" => 1 << 40,
-        _ => return Err(wanted()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor))
-        .filter(|n| (1..=1 << 40).contains(n))
-        .ok_or_else(wanted)
-}
-
-fn log_filter(s: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(s)
-        .map(|_| s.to_owned())
-        .map_err(|e| e.to_string())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(args: &[&str]) -> Result<Config, clap::Error> {
-        match Config::parse_from(["fer-serve"].iter().chain(args))? {
-            Command::Run(config) => Ok(*config),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_variable_and_help() {
-        let mut cli = Cli::command();
-        cli.build();
-        for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
-            for arg in command.get_arguments().filter(|a| !a.is_positional()) {
-                let id = arg.get_id().as_str();
-                if ["help", "version"].contains(&id) {
-                    continue;
-                }
-                let env = arg.get_env().and_then(|e| e.to_str()).unwrap_or_default();
-                let long = arg.get_long().unwrap_or_default();
-                assert_eq!(
-                    env,
-                    format!("FER_{}", long.to_uppercase().replace('-', "_")),
-                    "{id}"
-                );
-                assert!(arg.get_help().is_some(), "{id} has no help");
-                let help = arg.get_help().unwrap().to_string();
-                assert!(
-                    !arg.get_default_values().is_empty() || help.contains("[default:"),
-                    "{id} shows no default"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn defaults_follow_the_device() {
-        let mut config = run(&[]).unwrap();
-        config.cpus = NonZeroUsize::new(6).unwrap();
-        assert_eq!(config.workers(false).get(), 6);
-        assert_eq!(config.workers(true).get(), 1);
-        assert_eq!(config.max_in_flight(false), 768);
-        assert_eq!(config.queue(false), 3072);
-        let config = run(&["--workers", "3", "--queue", "99", "--max-in-flight", "7"]).unwrap();
-        assert_eq!(
-            (
-                config.workers(true).get(),
-                config.queue(true),
-                config.max_in_flight(true)
-            ),
-            (3, 99, 7)
-        );
-    }
-
-    #[test]
-    fn run_may_be_left_out() {
-        assert_eq!(
-            run(&["run", "--listen", "127.0.0.1:0"]).unwrap().listen,
-            run(&["--listen", "127.0.0.1:0"]).unwrap().listen
-        );
-    }
-
-    #[test]
-    fn a_bad_value_is_refused_by_name_with_exit_code_2() {
-        for (args, named) in [
-            (&["--listen", "nowhere"][..], "--listen"),
-            (&["--device", "gpu"], "--device"),
-            (&["--workers", "0"], "--workers"),
-            (&["--threads", "-1"], "--threads"),
-            (&["--max-batch", "0"], "--max-batch"),
-            (&["--max-batch", "5000"], "--max-batch"),
-            (&["--batch-linger", "fast"], "--batch-linger"),
-            (&["--request-timeout", "0s"], "--request-timeout"),
-            (&["--request-timeout", "900days"], "--request-timeout"),
-            (&["--max-body", "20X"], "--max-body"),
-            (&["--max-body", "0"], "--max-body"),
-            (&["--max-pixels", "0"], "--max-pixels"),
-            (&["--log", "fer_serve=loud"], "--log"),
-            (&["--log-format", "xml"], "--log-format"),
-            (&["--max-body", "1G", "--max-buffered", "1M"], "--max-buffered"),
-            (&["--queue", "3"], "--queue"),
-            (&["--batch-linger", "20s"], "--batch-linger"),
-        ] {
-            let error = run(args).unwrap_err();
-            assert_eq!(error.exit_code(), 2, "{args:?}");
-            assert!(error.to_string().contains(named), "{args:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [
-            ("1", 1),
-            ("4096", 4096),
-            ("20M", 20_000_000),
-            ("20Mi", 20 << 20),
-            ("20MiB", 20 << 20),
-            ("1 G", 1_000_000_000),
-            ("512k", 512_000),
-            ("7KB", 7000),
-        ] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for bad in ["", "M", "-1", "1.5M", "18446744073709551615Gi", "2Ti", "0"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -40,7 +40,7 @@ impl Model {
         let factory = factory(folder, device, config.model.threads.get());
         Ok(Self {
             manifest,
-            batcher: Batcher::start(factory, layout, Arc::clone(metrics))?,
+            batcher: Batcher::start(&factory, layout, metrics)?,
         })
     }
 }

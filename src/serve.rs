@@ -27,6 +27,9 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An HTTP/2 connection that does not answer a ping within hyper's 20 s is dropped.
 const PING: Duration = Duration::from_secs(30);
+/// Between the end of accepting and the closing of idle connections: requests that are on their way arrive
+/// in it and are answered.
+const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// After the end, how long threads outside the runtime may still take.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -227,20 +230,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            next = connection(&listener, &room) => next,
-        };
-        let (stream, place) = match next {
-            Ok(next) => next,
-            Err(error) => {
-                tracing::warn!(error = error.to_string(), "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    let serve = |stream: TcpStream, place| {
         // Answers are small and complete when they are written.
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(FirstBytes::new(stream, app.config.header_timeout));
@@ -253,9 +243,27 @@ async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
                 tracing::debug!(error = error.to_string(), "connection ended");
             }
         });
+    };
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            next = connection(&listener, &room) => next,
+        };
+        match next {
+            Ok((stream, place)) => serve(stream, place),
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
-    // Connections to come are refused from here on, not left waiting.
+    // What the kernel has accepted already would be reset with the listener; what comes later is refused.
+    while let Some(Ok((stream, place))) = at_once(connection(&listener, &room)).await {
+        serve(stream, place);
+    }
     drop(listener);
+    tokio::time::sleep(LAST_REQUESTS).await;
     graceful.shutdown().await;
 }
 
@@ -266,6 +274,15 @@ async fn connection(
     let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
+}
+
+/// The future's output if it is there without waiting.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
 }
 
 /// The configuration as it is in force. It holds no secrets.

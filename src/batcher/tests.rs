@@ -89,7 +89,7 @@ fn rig(gated: bool) -> Rig {
         },
         queue: 6,
     };
-    let batcher = Batcher::start(Arc::new(factory), layout, Arc::clone(&metrics)).unwrap();
+    let batcher = Batcher::start(&(Arc::new(factory) as Arc<Factory>), layout, &metrics).unwrap();
     Rig {
         batcher,
         open,
@@ -267,13 +267,13 @@ fn a_factory_that_fails_or_panics_fails_the_start() {
             batch: 1,
         })
     };
-    let error = Batcher::start(Arc::new(fails), layout, Arc::clone(&metrics)).unwrap_err();
+    let error = Batcher::start(&(Arc::new(fails) as Arc<Factory>), layout, &metrics).unwrap_err();
     assert!(
         matches!(error, StartError::Engine(EngineError::Shape { .. })),
         "{error}"
     );
     let panics = || -> Result<Box<dyn Classifier>, EngineError> { panic!("no engine") };
-    let error = Batcher::start(Arc::new(panics), layout, metrics).unwrap_err();
+    let error = Batcher::start(&(Arc::new(panics) as Arc<Factory>), layout, &metrics).unwrap_err();
     assert!(error.to_string().contains("no engine"), "{error}");
 }
 

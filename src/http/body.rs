@@ -122,7 +122,6 @@ pub struct Watched {
 pub struct Rest(Arc<Mutex<State>>);
 
 /// Wraps a body.
-#[must_use]
 pub fn watch(body: Body) -> (Body, Rest) {
     if body.is_end_stream() {
         return (body, Rest(Arc::default()));

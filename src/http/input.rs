@@ -120,12 +120,11 @@ impl Picture {
 
 fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Problem> {
     let data = if text.get(..5).is_some_and(|p| p.eq_ignore_ascii_case(b"data:")) {
-        let comma = text.iter().position(|b| *b == b',');
-        let (head, data) = comma.map_or((text, &[][..]), |i| (&text[..i], &text[i + 1..]));
+        let form = || Problem::bad_base64("a data: URL must be of the form data:image/png;base64,…");
+        let comma = text.iter().position(|b| *b == b',').ok_or_else(form)?;
+        let (head, data) = (&text[..comma], &text[comma + 1..]);
         if !head.to_ascii_lowercase().ends_with(b";base64") {
-            return Err(Problem::bad_base64(
-                "a data: URL must be of the form data:image/png;base64,…",
-            ));
+            return Err(form());
         }
         data
     } else {
@@ -152,6 +151,12 @@ fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Problem> {
 /// # Errors
 /// 400 if it is not JSON of the form asked for, 413 if there are more than `max` pictures.
 pub fn parse_json(body: &Bytes, max: usize) -> Result<Pictures, Problem> {
+    // serde would take a list for a struct, field by field.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_json(
+            "a JSON object is wanted: {\"image\": base64} or {\"images\": [base64, …]}",
+        ));
+    }
     let parsed: JsonBody<'_> = serde_json::from_slice(body).map_err(|e| {
         Problem::bad_json(format!(
             "{e}; wanted is {{\"image\": base64}} or {{\"images\": [base64, …]}}"
@@ -274,5 +279,4 @@ pub async fn parse_multipart(content_type: &HeaderMap, body: Bytes, max: usize) 
 }
 
 #[cfg(test)]
-#[path = "input_tests.rs"]
 mod tests;

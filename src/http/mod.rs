@@ -131,7 +131,11 @@ impl App {
 
 /// The routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
-    let admitted = middleware::from_fn_with_state(Arc::clone(&app), admit);
+    layered(routes(&app), app)
+}
+
+fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let admitted = middleware::from_fn_with_state(Arc::clone(app), admit);
     Router::new()
         .route(
             "/predict",
@@ -147,6 +151,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/model", get(model::model))
         .route("/openapi.yaml", get(contract::openapi))
+}
+
+fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
@@ -184,3 +192,6 @@ async fn method_not_allowed(method: Method) -> Response {
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     Problem::internal(format!("a handler panicked: {}", panic_text(&*panic))).into_response()
 }
+
+#[cfg(test)]
+mod tests;

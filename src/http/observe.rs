@@ -61,6 +61,22 @@ impl RequestId {
     }
 }
 
+/// The trace id of a W3C `traceparent` (`00-<32 hex>-<16 hex>-<2 hex>`), for the log line.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let mut fields = value.split('-');
+    let [version, trace, parent, flags] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
+    let hex = |s: &str, n| {
+        s.len() == n
+            && s.bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let some = |s: &str| s.bytes().any(|b| b != b'0');
+    let framed = hex(version, 2) && version != "ff" && (version != "00" || fields.next().is_none());
+    (framed && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && some(trace) && some(parent))
+        .then(|| trace.to_owned())
+}
+
 /// Where the time of a request with pictures went; of several pictures the longest of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
@@ -104,8 +120,11 @@ impl Timing {
     }
 }
 
+/// Milliseconds with microseconds as the last digits.
 fn millis(d: Duration) -> f64 {
-    d.as_secs_f64() * 1e3
+    #[allow(clippy::cast_precision_loss)] // 2⁵³ µs are three centuries
+    let micros = d.as_micros() as f64;
+    micros / 1e3
 }
 
 /// What is known of a request before its answer. Dropped without [`Observed::answered`], the client went
@@ -113,6 +132,7 @@ fn millis(d: Duration) -> f64 {
 struct Observed {
     app: Arc<App>,
     id: RequestId,
+    trace: Option<String>,
     route: Option<MatchedPath>,
     method: &'static str,
     start: Instant,
@@ -143,6 +163,7 @@ impl Observed {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.id.as_str(),
+                    trace_id = self.trace,
                     method = self.method,
                     route = self.route(),
                     status = status.as_u16(),
@@ -160,13 +181,14 @@ impl Observed {
                 )
             };
         }
+        let probe = matches!(self.route(), "/livez" | "/readyz" | "/healthz" | "/metrics");
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             line!(error);
+        } else if probe {
+            // Every few seconds from every orchestrator, and 503 is an answer like another.
+            line!(debug);
         } else if status.is_server_error() {
             line!(warn);
-        } else if matches!(self.route(), "/livez" | "/readyz" | "/healthz" | "/metrics") {
-            // Every few seconds from every orchestrator; failures above are still seen.
-            line!(debug);
         } else {
             line!(info);
         }
@@ -179,6 +201,7 @@ impl Drop for Observed {
             let took = self.finish(CLIENT_GONE);
             tracing::info!(
                 request_id = self.id.as_str(),
+                trace_id = self.trace,
                 method = self.method,
                 route = self.route(),
                 status = 499u16,
@@ -194,6 +217,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     app.metrics.in_flight.inc();
     let mut observed = Observed {
         id: RequestId::of(request.headers()),
+        trace: trace_id(request.headers()),
         route: request.extensions().get::<MatchedPath>().cloned(),
         method: method_label(request.method()),
         start: Instant::now(),
@@ -289,6 +313,33 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_id_is_read_or_ignored() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_str(value).unwrap());
+            trace_id(&headers)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(read(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
+        assert_eq!(
+            read(&format!("01-{id}-00f067aa0ba902b7-01-more")).as_deref(),
+            Some(id)
+        );
+        for bad in [
+            String::new(),
+            id.to_owned(),
+            format!("00-{id}-00f067aa0ba902b7"),
+            format!("00-{id}-00f067aa0ba902b7-01-more"),
+            format!("ff-{id}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{id}-{}-01", "0".repeat(16)),
+        ] {
+            assert_eq!(read(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn server_timing_is_in_milliseconds() {
         let timing = Timing {
             decode: Duration::from_micros(1500),
@@ -298,7 +349,7 @@ mod tests {
         };
         assert_eq!(
             timing.header().unwrap(),
-            "decode;dur=1.500, queue;dur=0.000, infer;dur=1.235"
+            "decode;dur=1.500, queue;dur=0.000, infer;dur=1.234"
         );
         let timing = Timing {
             detect: Some(Duration::from_millis(25)),

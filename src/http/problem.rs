@@ -17,6 +17,8 @@
 //! | 503 | `overloaded` `not_ready` `draining`, with `Retry-After` |
 //! | 504 | `deadline_exceeded` |
 
+mod catalogue;
+
 use std::borrow::Cow;
 
 use axum::{
@@ -25,17 +27,37 @@ use axum::{
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::{batcher::ClassifyError, image::ImageError};
-
 /// Media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What `/predict` reads, for `Accept-Post` (W3C Linked Data Platform 7.1) beside a 415.
-const ACCEPT_POST: HeaderValue =
-    HeaderValue::from_static("image/*, application/octet-stream, multipart/form-data, application/json");
+/// A header that belongs to the problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// Seconds to wait before trying again.
+    RetryAfter,
+    /// What `/predict` reads (W3C Linked Data Platform 7.1).
+    AcceptPost,
+    /// Bodies are read as they are.
+    AcceptEncoding,
+    /// The connection is of no more use.
+    Close,
+}
 
-/// Seconds a client should wait after a 503.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+impl Hint {
+    const fn header(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::AcceptPost => (
+                HeaderName::from_static("accept-post"),
+                HeaderValue::from_static(
+                    "image/*, application/octet-stream, multipart/form-data, application/json",
+                ),
+            ),
+            Self::AcceptEncoding => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            Self::Close => (header::CONNECTION, HeaderValue::from_static("close")),
+        }
+    }
+}
 
 /// What went wrong, as a client may see it, and what the log should say beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +72,7 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// For the log only: paths, library messages, panics.
     pub inside: Option<String>,
-    header: Option<(HeaderName, HeaderValue)>,
+    hint: Option<Hint>,
 }
 
 impl Problem {
@@ -66,12 +88,12 @@ impl Problem {
             title,
             detail: detail.into(),
             inside: None,
-            header: None,
+            hint: None,
         }
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+    fn with(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
         self
     }
 
@@ -80,221 +102,6 @@ impl Problem {
     pub fn inside(mut self, text: impl Into<String>) -> Self {
         self.inside = Some(text.into());
         self
-    }
-
-    /// 400, for what no other code names.
-    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_request",
-            "The request is malformed.",
-            detail,
-        )
-    }
-
-    /// 400: nothing was sent.
-    #[must_use]
-    pub fn empty_body() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "empty_body",
-            "The request has no body.",
-            "send a picture as the body, as a multipart part named `image`, or in JSON as {\"image\": base64}",
-        )
-    }
-
-    /// 400: the form or the JSON holds no picture.
-    pub fn no_image(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "no_image",
-            "The request holds no picture.",
-            detail,
-        )
-    }
-
-    /// 400: JSON that is not JSON or not of the form asked for.
-    pub fn bad_json(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_json",
-            "The JSON body cannot be used.",
-            detail,
-        )
-    }
-
-    /// 400: an image string that is not base64.
-    pub fn bad_base64(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_base64",
-            "An image is not valid base64.",
-            detail,
-        )
-    }
-
-    /// 400: a form that cannot be taken apart.
-    pub fn bad_multipart(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_multipart",
-            "The multipart/form-data body cannot be used.",
-            detail,
-        )
-    }
-
-    /// 404.
-    #[must_use]
-    pub fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "There is nothing here.",
-            "no such path; GET /openapi.yaml lists the paths there are",
-        )
-    }
-
-    /// 405; the router adds `Allow`.
-    #[must_use]
-    pub fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This path does not take that method.",
-            "the Allow header lists the methods it takes",
-        )
-    }
-
-    /// 408: the body did not arrive in time.
-    #[must_use]
-    pub fn body_timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "The request body took too long to arrive.",
-            "the whole body must arrive within the server's body timeout",
-        )
-        .with(header::CONNECTION, HeaderValue::from_static("close"))
-    }
-
-    /// 413: more bytes than `limit`.
-    #[must_use]
-    pub fn body_too_large(limit: u64) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "The request body is too large.",
-            format!("the body may have at most {limit} bytes"),
-        )
-    }
-
-    /// 413: more pictures than `limit`.
-    #[must_use]
-    pub fn too_many_images(limit: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_many_images",
-            "The request holds too many pictures.",
-            format!("a request may hold at most {limit} pictures; send the rest in further requests"),
-        )
-    }
-
-    /// 415: a `Content-Type` that `/predict` does not read.
-    #[must_use]
-    pub fn unsupported_media_type(got: &str) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "The Content-Type is not one this path reads.",
-            format!(
-                "Content-Type is {got:?}; send image/* or application/octet-stream (the picture itself), multipart/form-data or application/json"
-            ),
-        )
-        .with(HeaderName::from_static("accept-post"), ACCEPT_POST)
-    }
-
-    /// 415: a `Content-Encoding`; bodies are read as they are.
-    #[must_use]
-    pub fn unsupported_encoding() -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
-            "The Content-Encoding is not one this path reads.",
-            "send the body without Content-Encoding; picture formats are compressed already",
-        )
-        .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-    }
-
-    /// 500. The text goes to the log, not to the client.
-    pub fn internal(inside: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The server failed.",
-            "the request may be fine; the server's log has the cause under this request id",
-        )
-        .inside(inside)
-    }
-
-    /// 503: there is as much work in flight as is allowed.
-    #[must_use]
-    pub fn overloaded() -> Self {
-        Self::unavailable(
-            "overloaded",
-            "The server is at its limit.",
-            "too much work is in flight; try again after the time in Retry-After",
-        )
-    }
-
-    /// 503: no model is ready yet, or none is any more.
-    #[must_use]
-    pub fn not_ready() -> Self {
-        Self::unavailable(
-            "not_ready",
-            "The server is not ready.",
-            "no model is ready; try again after the time in Retry-After",
-        )
-    }
-
-    /// 503: the server is going away.
-    #[must_use]
-    pub fn draining() -> Self {
-        Self::unavailable(
-            "draining",
-            "The server is shutting down.",
-            "requests under way are finished; send new ones elsewhere",
-        )
-    }
-
-    fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with(header::RETRY_AFTER, RETRY_AFTER)
-    }
-
-    /// 504: the answer was not there in time.
-    #[must_use]
-    pub fn deadline_exceeded() -> Self {
-        Self::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "deadline_exceeded",
-            "The answer took too long.",
-            "the answer was not ready within the server's request timeout",
-        )
-    }
-
-    /// The envelope for a status that arose outside this crate's handlers.
-    #[must_use]
-    pub fn for_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::NOT_FOUND => Self::not_found(),
-            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
-            StatusCode::SERVICE_UNAVAILABLE => Self::overloaded(),
-            s if s.is_client_error() => {
-                let mut problem = Self::bad_request("the request could not be understood");
-                problem.status = s;
-                problem
-            }
-            _ => Self::internal(format!("a layer answered {status} without a problem")),
-        }
     }
 
     /// A URI that names the kind of problem; it is a name, not an address.
@@ -314,8 +121,8 @@ impl Problem {
 
     /// Headers that belong to the status (`Retry-After`, `Accept-Post`, …).
     pub fn extend_headers(&self, headers: &mut HeaderMap) {
-        if let Some((name, value)) = &self.header {
-            headers.insert(name, value.clone());
+        if let Some((name, value)) = self.hint.map(Hint::header) {
+            headers.insert(name, value);
         }
     }
 }
@@ -353,56 +160,10 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<&ImageError> for Problem {
-    fn from(error: &ImageError) -> Self {
-        let detail = error.to_string();
-        let problem = match error {
-            ImageError::Empty => Self::new(
-                StatusCode::BAD_REQUEST,
-                "empty_image",
-                "A picture has no bytes.",
-                detail,
-            ),
-            ImageError::UnknownFormat => Self::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unknown_image_format",
-                "The content is not a picture of a format this server reads.",
-                detail,
-            ),
-            ImageError::TooManyPixels { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "too_many_pixels",
-                "The picture is too large.",
-                detail,
-            ),
-            ImageError::Broken { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "broken_image",
-                "The picture cannot be decoded.",
-                detail,
-            ),
-        };
-        match error.detail() {
-            Some(inside) => problem.inside(inside),
-            None => problem,
-        }
-    }
-}
-
-impl From<ClassifyError> for Problem {
-    fn from(error: ClassifyError) -> Self {
-        match error {
-            ClassifyError::QueueFull => Self::overloaded(),
-            ClassifyError::Closed => Self::not_ready(),
-            ClassifyError::Deadline => Self::deadline_exceeded(),
-            ClassifyError::Engine(text) => Self::internal(text),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::ImageError;
 
     #[test]
     fn the_envelope_has_its_keys_in_order_and_nothing_of_the_inside() {

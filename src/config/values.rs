@@ -1,0 +1,89 @@
+//! Values of flags: counts, times, sizes, filters. Each refusal says what is wanted.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+pub(super) fn count(
+    max: usize,
+) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync + 'static {
+    move |s| {
+        s.parse::<NonZeroUsize>()
+            .ok()
+            .filter(|n| n.get() <= max)
+            .ok_or_else(|| format!("a whole number from 1 to {max} is wanted"))
+    }
+}
+
+pub(super) fn pixels() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=1_000_000_000)
+}
+
+/// `250ms`, `5s`, `1m 30s`; at most a day, so that no sum with it overflows.
+pub(super) fn duration(s: &str) -> Result<Duration, String> {
+    let d = humantime::parse_duration(s).map_err(|e| format!("{e}; write it as 250ms, 5s or 1m"))?;
+    if d > Duration::from_secs(86_400) {
+        Err("at most 1day is wanted".to_owned())
+    } else {
+        Ok(d)
+    }
+}
+
+pub(super) fn positive(s: &str) -> Result<Duration, String> {
+    match duration(s)? {
+        Duration::ZERO => Err("a time above 0 is wanted".to_owned()),
+        d => Ok(d),
+    }
+}
+
+/// Bytes with an optional unit: `4096`, `20M` (10⁶), `20Mi` or `20MiB` (2²⁰); 1 byte to 1 TiB.
+pub(super) fn size(s: &str) -> Result<u64, String> {
+    let wanted = || "a size such as 4096, 512k, 20Mi or 1G is wanted, at most 1Ti".to_owned();
+    let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+    let (number, unit) = s.split_at(digits);
+    let factor: u64 = match unit.trim().trim_end_matches(['b', 'B']) {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "m" | "M" => 1_000_000,
+        "g" | "G" => 1_000_000_000,
+        "ki" | "Ki" => 1 << 10,
+        "mi" | "Mi" => 1 << 20,
+        "gi" | "Gi" => 1 << 30,
+        "ti" | "Ti" => 1 << 40,
+        _ => return Err(wanted()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .filter(|n| (1..=1 << 40).contains(n))
+        .ok_or_else(wanted)
+}
+
+pub(super) fn log_filter(s: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(s)
+        .map(|_| s.to_owned())
+        .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("20M", 20_000_000),
+            ("20Mi", 20 << 20),
+            ("20MiB", 20 << 20),
+            ("1 G", 1_000_000_000),
+            ("512k", 512_000),
+            ("7KB", 7000),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "M", "-1", "1.5M", "18446744073709551615Gi", "2Ti", "0"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Every problem there is: its status, code, title and detail.
+
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+
+use super::{Hint, Problem};
+use crate::{batcher::ClassifyError, image::ImageError};
+
+impl Problem {
+    /// 400, for what no other code names.
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "The request is malformed.",
+            detail,
+        )
+    }
+
+    /// 400: nothing was sent.
+    #[must_use]
+    pub fn empty_body() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "empty_body",
+            "The request has no body.",
+            "send a picture as the body, as a multipart part named `image`, or in JSON as {\"image\": base64}",
+        )
+    }
+
+    /// 400: the form or the JSON holds no picture.
+    pub fn no_image(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "no_image",
+            "The request holds no picture.",
+            detail,
+        )
+    }
+
+    /// 400: JSON that is not JSON or not of the form asked for.
+    pub fn bad_json(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_json",
+            "The JSON body cannot be used.",
+            detail,
+        )
+    }
+
+    /// 400: an image string that is not base64.
+    pub fn bad_base64(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_base64",
+            "An image is not valid base64.",
+            detail,
+        )
+    }
+
+    /// 400: a form that cannot be taken apart.
+    pub fn bad_multipart(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_multipart",
+            "The multipart/form-data body cannot be used.",
+            detail,
+        )
+    }
+
+    /// 404.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here.",
+            "no such path; GET /openapi.yaml lists the paths there are",
+        )
+    }
+
+    /// 405; the router adds `Allow`.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This path does not take that method.",
+            "the Allow header lists the methods it takes",
+        )
+    }
+
+    /// 408: the body did not arrive in time.
+    #[must_use]
+    pub fn body_timeout() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            "The request body took too long to arrive.",
+            "the whole body must arrive within the server's body timeout",
+        )
+        .with(Hint::Close)
+    }
+
+    /// 413: more bytes than `limit`.
+    #[must_use]
+    pub fn body_too_large(limit: u64) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "The request body is too large.",
+            format!("the body may have at most {limit} bytes"),
+        )
+    }
+
+    /// 413: more pictures than `limit`.
+    #[must_use]
+    pub fn too_many_images(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_many_images",
+            "The request holds too many pictures.",
+            format!("a request may hold at most {limit} pictures; send the rest in further requests"),
+        )
+    }
+
+    /// 415: a `Content-Type` that `/predict` does not read.
+    #[must_use]
+    pub fn unsupported_media_type(got: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The Content-Type is not one this path reads.",
+            format!(
+                "Content-Type is {got:?}; send image/* or application/octet-stream (the picture itself), multipart/form-data or application/json"
+            ),
+        )
+        .with(Hint::AcceptPost)
+    }
+
+    /// 415: a `Content-Encoding`; bodies are read as they are.
+    #[must_use]
+    pub fn unsupported_encoding() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "The Content-Encoding is not one this path reads.",
+            "send the body without Content-Encoding; picture formats are compressed already",
+        )
+        .with(Hint::AcceptEncoding)
+    }
+
+    /// 500. The text goes to the log, not to the client.
+    pub fn internal(inside: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The server failed.",
+            "the request may be fine; the server's log has the cause under this request id",
+        )
+        .inside(inside)
+    }
+
+    /// 503: there is as much work in flight as is allowed.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self::unavailable(
+            "overloaded",
+            "The server is at its limit.",
+            "too much work is in flight; try again after the time in Retry-After",
+        )
+    }
+
+    /// 503: no model is ready yet, or none is any more.
+    #[must_use]
+    pub fn not_ready() -> Self {
+        Self::unavailable(
+            "not_ready",
+            "The server is not ready.",
+            "no model is ready; try again after the time in Retry-After",
+        )
+    }
+
+    /// 503: the server is going away.
+    #[must_use]
+    pub fn draining() -> Self {
+        Self::unavailable(
+            "draining",
+            "The server is shutting down.",
+            "requests under way are finished; send new ones elsewhere",
+        )
+    }
+
+    fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with(Hint::RetryAfter)
+    }
+
+    /// 504: the answer was not there in time.
+    #[must_use]
+    pub fn deadline_exceeded() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "deadline_exceeded",
+            "The answer took too long.",
+            "the answer was not ready within the server's request timeout",
+        )
+    }
+
+    /// The envelope for a status that arose outside this crate's handlers.
+    #[must_use]
+    pub fn for_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
+            StatusCode::SERVICE_UNAVAILABLE => Self::overloaded(),
+            s if s.is_client_error() => {
+                let mut problem = Self::bad_request("the request could not be understood");
+                problem.status = s;
+                problem
+            }
+            _ => Self::internal(format!("a layer answered {status} without a problem")),
+        }
+    }
+}
+
+impl From<&ImageError> for Problem {
+    fn from(error: &ImageError) -> Self {
+        let detail = error.to_string();
+        let problem = match error {
+            ImageError::Empty => Self::new(
+                StatusCode::BAD_REQUEST,
+                "empty_image",
+                "A picture has no bytes.",
+                detail,
+            ),
+            ImageError::UnknownFormat => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unknown_image_format",
+                "The content is not a picture of a format this server reads.",
+                detail,
+            ),
+            ImageError::TooManyPixels { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_many_pixels",
+                "The picture is too large.",
+                detail,
+            ),
+            ImageError::Broken { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "broken_image",
+                "The picture cannot be decoded.",
+                detail,
+            ),
+        };
+        match error.detail() {
+            Some(inside) => problem.inside(inside),
+            None => problem,
+        }
+    }
+}
+
+impl From<ClassifyError> for Problem {
+    fn from(error: ClassifyError) -> Self {
+        match error {
+            ClassifyError::QueueFull => Self::overloaded(),
+            ClassifyError::Closed => Self::not_ready(),
+            ClassifyError::Deadline => Self::deadline_exceeded(),
+            ClassifyError::Engine(text) => Self::internal(text),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The whole server over real sockets, and the real programs.
+//!
+//! | module | what it asks |
+//! | --- | --- |
+//! | [`contract`] | does every answer agree with `openapi.yaml`, and `openapi.yaml` with the server? |
+//! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
+//! | [`golden`] | does a picture reach the model as the bytes it should? |
+//! | [`health`] | `/livez`, `/readyz`, `/healthz`; start, drain, reload |
+//! | [`metrics`] | `/metrics`: all there from the start, exact, bounded |
+//! | [`model`] | `GET /model` |
+//! | [`requests`] | what holds for every route: ids, HEAD, unknown paths and methods |
+//! | [`process`] | `fer-serve` as a process: flags, signals, exit codes, `predict`, `healthcheck` |
+//!
+//! Nothing here depends on how fast something happens: what must come is waited for.
+
+// The lint table's exceptions for tests do not reach the functions that tests share.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod contract;
+mod golden;
+mod health;
+mod metrics;
+mod model;
+mod predict;
+mod process;
+mod requests;
+mod support;
