@@ -32,39 +32,62 @@ fn main() {
 fn face_model() {
     const FILE: &str = "seeta_fd_frontal_v1.0.bin";
     let Some(folder) = rustface() else {
-        panic!("`cargo metadata` names no folder of the crate `rustface`; run `cargo fetch --locked` and build again");
+        panic!(
+            "`cargo metadata` names no folder of the crate `rustface`; run `cargo fetch --locked` and build again"
+        );
     };
     // For tests, which look at the photo it carries.
     println!("cargo:rustc-env=RUSTFACE_DIR={}", folder.display());
     let source = folder.join("model").join(FILE);
     let target = Path::new(&env::var_os("OUT_DIR").unwrap_or_default()).join(FILE);
     if let Err(error) = fs::copy(&source, &target) {
-        panic!("cannot copy {} to {}: {error}", source.display(), target.display());
+        panic!(
+            "cannot copy {} to {}: {error}",
+            source.display(),
+            target.display()
+        );
     }
     println!("cargo:rerun-if-changed={}", source.display());
 }
 
-/// The folder of the crate's source: a registry's cache, a vendor folder, wherever cargo has it.
+/// The folder of the crate's source.
 fn rustface() -> Option<PathBuf> {
-    // What is built is there already, so the first way needs no network; it fails where packages are missing
-    // that only tests or other platforms need. Then cargo may fetch those.
-    let offline: &[&str] = &["--offline"];
-    [offline, &[]].into_iter().find_map(|how| {
-        let cargo = env::var_os("CARGO")?;
-        let output = Command::new(cargo)
-            .args(["metadata", "--format-version=1", "--locked", "--filter-platform"])
-            .arg(env::var_os("TARGET")?)
-            .args(how)
-            .current_dir(env::var_os("CARGO_MANIFEST_DIR")?)
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        // Each package of the list has its manifest's path; a parser of JSON would be a dependency more.
-        let paths = text.split("\"manifest_path\":\"").skip(1);
-        paths.filter_map(|rest| rest.split('"').next()).find_map(|path| {
-            let folder = Path::new(path).parent()?;
-            let name = folder.file_name()?.to_str()?;
-            (name == "rustface" || name.starts_with("rustface-")).then(|| folder.to_owned())
-        })
+    // The first way needs no network and finds vendored crates, too, but fails where packages are missing that
+    // only tests or other platforms need; then cargo's cache is looked at; at last cargo may fetch.
+    named_by_cargo(&["--offline"])
+        .or_else(in_cache)
+        .or_else(|| named_by_cargo(&[]))
+}
+
+/// Where `cargo metadata` says that it is.
+fn named_by_cargo(how: &[&str]) -> Option<PathBuf> {
+    let output = Command::new(env::var_os("CARGO")?)
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform"])
+        .arg(env::var_os("TARGET")?)
+        .args(how)
+        .current_dir(env::var_os("CARGO_MANIFEST_DIR")?)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    // Each package of the list has its manifest's path; a parser of JSON would be a dependency more.
+    let paths = text.split("\"manifest_path\":\"").skip(1);
+    paths.filter_map(|rest| rest.split('"').next()).find_map(|path| {
+        let folder = Path::new(path).parent()?;
+        let name = folder.file_name()?.to_str()?;
+        (name == "rustface" || name.starts_with("rustface-")).then(|| folder.to_owned())
     })
+}
+
+/// Where cargo unpacks a registry's crates, in the version of Cargo.lock.
+fn in_cache() -> Option<PathBuf> {
+    let lock = Path::new(&env::var_os("CARGO_MANIFEST_DIR")?).join("Cargo.lock");
+    let lock = fs::read_to_string(lock).ok()?;
+    let (_, package) = lock.split_once("name = \"rustface\"\nversion = \"")?;
+    let version = package.split('"').next()?;
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))?;
+    let registries = fs::read_dir(home.join("registry/src")).ok()?;
+    registries
+        .filter_map(|registry| Some(registry.ok()?.path().join(format!("rustface-{version}"))))
+        .find(|folder| folder.is_dir())
 }

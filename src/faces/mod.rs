@@ -100,12 +100,7 @@ impl FaceBox {
             Some((u32::try_from(start).ok()?, length))
         };
         let ((x, width), (y, height)) = (part(self.x, width)?, part(self.y, height)?);
-        Some(Rect {
-            x,
-            y,
-            width,
-            height,
-        })
+        Some(Rect { x, y, width, height })
     }
 
     /// Cuts the face out as the training pictures are framed: the box widened to all sides by
@@ -170,7 +165,9 @@ impl Seeta {
         let area = f64::from(picture.width()) * f64::from(picture.height());
         let up_to = |pixels: f64| (pixels / area).sqrt();
         if let Some(min_face) = min_face {
-            let scale = (WINDOW as f64 / f64::from(min_face)).min(up_to(CLOSE_LOOK)).min(ENLARGE);
+            let scale = (WINDOW as f64 / f64::from(min_face))
+                .min(up_to(CLOSE_LOOK))
+                .min(ENLARGE);
             return Ok(at_scale(self.look(picture, scale)?, scale));
         }
         let first = up_to(FIRST_LOOK).min(ENLARGE);

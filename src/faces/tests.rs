@@ -98,7 +98,12 @@ fn finds_what_rustface_finds() {
             .cascade
             .detect(Plane::new(&picture, width as usize, height as usize))
             .iter()
-            .map(|w| ([f64::from(w.x), f64::from(w.y), f64::from(w.side)], f64::from(w.score)))
+            .map(|w| {
+                (
+                    [f64::from(w.x), f64::from(w.y), f64::from(w.side)],
+                    f64::from(w.score),
+                )
+            })
             .collect();
         // Which windows of a face pass is a matter of rounding; a face that only just passes may be lost.
         let sure = |faces: &[([f64; 3], f64)], least: f64| -> Vec<[f64; 3]> {
@@ -106,8 +111,16 @@ fn finds_what_rustface_finds() {
         };
         let (their_best, our_best) = (sure(&theirs, 4.0), sure(&ours, 4.0));
         assert!(their_best.len() >= 9, "{theirs:?}");
-        assert_eq!(matched(&their_best, &sure(&ours, 2.0)), their_best.len(), "{ours:?}");
-        assert_eq!(matched(&our_best, &sure(&theirs, 2.0)), our_best.len(), "{theirs:?}");
+        assert_eq!(
+            matched(&their_best, &sure(&ours, 2.0)),
+            their_best.len(),
+            "{ours:?}"
+        );
+        assert_eq!(
+            matched(&our_best, &sure(&theirs, 2.0)),
+            our_best.len(),
+            "{theirs:?}"
+        );
     }
 }
 
@@ -123,7 +136,11 @@ fn half_and_double_size_give_the_same_faces() {
         );
         let faces: Vec<_> = find(&picture).iter().map(|f| square(f, 1.0 / scale)).collect();
         let same = matched(reference(), &faces);
-        assert!(same >= 26 && faces.len() <= 30, "× {scale}: {same} of {}", faces.len());
+        assert!(
+            same >= 26 && faces.len() <= 30,
+            "× {scale}: {same} of {}",
+            faces.len()
+        );
     }
 }
 
@@ -165,7 +182,9 @@ fn jpeg_and_exif_orientation_give_the_same_faces() {
 fn drawings_landscapes_and_noise_have_no_face() {
     let mut state = 7_u64;
     let mut random = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / f64::from(1_u32 << 31)
     };
     let mut pictures = Vec::new();
@@ -173,7 +192,9 @@ fn drawings_landscapes_and_noise_have_no_face() {
         // White noise; the same in blocks.
         let block = 1 + 3 * n;
         let noise: Vec<f64> = (0..640 * 480).map(|_| 255.0 * random()).collect();
-        pictures.push(drawn(640, 480, |x, y| noise[(y as usize / block) * 640 + x as usize / block]));
+        pictures.push(drawn(640, 480, |x, y| {
+            noise[(y as usize / block) * 640 + x as usize / block]
+        }));
         // Hills of several frequencies under a bright sky.
         let phase = 6.0 * random();
         pictures.push(drawn(640, 480, |x, y| {
@@ -183,7 +204,14 @@ fn drawings_landscapes_and_noise_have_no_face() {
         }));
         // Discs and bars.
         let spots: Vec<[f64; 4]> = (0..40)
-            .map(|_| [640.0 * random(), 480.0 * random(), 5.0 + 40.0 * random(), 255.0 * random()])
+            .map(|_| {
+                [
+                    640.0 * random(),
+                    480.0 * random(),
+                    5.0 + 40.0 * random(),
+                    255.0 * random(),
+                ]
+            })
             .collect();
         pictures.push(drawn(640, 480, |x, y| {
             let inside = |s: &&[f64; 4]| (x - s[0]).hypot(y - s[1]) < s[2];
@@ -228,7 +256,9 @@ fn options_hold() {
 #[test]
 fn long_and_tiny_pictures_are_searched_within_bounds() {
     for (width, height) in [(1, 1), (1, 3000), (20_000, 300), (39, 39), (40, 41)] {
-        let picture = drawn(width, height, |x, y| 127.0 + 100.0 * (x / 9.0).sin() * (y / 7.0).cos());
+        let picture = drawn(width, height, |x, y| {
+            127.0 + 100.0 * (x / 9.0).sin() * (y / 7.0).cos()
+        });
         assert_eq!(find(&picture), [], "{width}×{height}");
     }
 }
@@ -241,14 +271,7 @@ fn a_box_over_the_border_is_cut_off_in_answers_only() {
         side: 50,
         score: 5.0,
     };
-    let rect = |x, y, width, height| {
-        Some(Rect {
-            x,
-            y,
-            width,
-            height,
-        })
-    };
+    let rect = |x, y, width, height| Some(Rect { x, y, width, height });
     assert_eq!(face(10, 20).within(100, 100), rect(10, 20, 50, 50));
     assert_eq!(face(-10, 80).within(100, 100), rect(0, 80, 40, 20));
     assert_eq!(face(100, 0).within(100, 100), None);

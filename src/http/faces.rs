@@ -117,14 +117,17 @@ async fn many(
         async move { classify(&app, &model, picture, options, deadline).await }
     })
     .await?;
-    let entry = |answer| match answer {
-        &Ok(ref photo) => Entry::Photo(photo),
-        Err(problem) => Entry::Error {
-            error: Problem::body(problem, Some(id.as_str())),
-        },
-    };
+    let photos = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(photo) => Entry::Photo(photo),
+            Err(problem) => Entry::Error {
+                error: problem.body(Some(id.as_str())),
+            },
+        })
+        .collect();
     let answer = Json(Many {
-        photos: answers.iter().map(entry).collect(),
+        photos,
         model: ModelRef::from(&model.manifest),
     });
     Ok((Extension(timing), answer).into_response())
@@ -261,8 +264,7 @@ fn options(uri: &Uri, most: usize) -> Result<Options, Problem> {
             "min_face" => {
                 let n = value.parse().ok().filter(|n| Options::MIN_FACE.contains(n));
                 let (least, most) = (Options::MIN_FACE.start(), Options::MIN_FACE.end());
-                let range =
-                    || wanted(format!("a whole number of pixels from {least} to {most}"));
+                let range = || wanted(format!("a whole number of pixels from {least} to {most}"));
                 options.min_face = Some(n.ok_or_else(range)?);
             }
             "score" => {

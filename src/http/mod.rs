@@ -136,12 +136,11 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let admitted = middleware::from_fn_with_state(Arc::clone(app), admit);
+    let predict = post(predict::predict).route_layer(admitted.clone());
+    let faces = post(faces::faces).route_layer(admitted);
     Router::new()
-        .route(
-            "/predict",
-            post(predict::predict).route_layer(admitted.clone()),
-        )
-        .route("/faces", post(faces::faces).route_layer(admitted))
+        .route("/predict", predict)
+        .route("/faces", faces)
         .route("/", get(console::page))
         .route("/console/app.js", get(console::script))
         .route("/console/style.css", get(console::style))

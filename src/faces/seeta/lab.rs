@@ -24,8 +24,16 @@ impl Map {
         for y in 0..=height - 3 * RECT {
             let (top, middle, bottom) = (row(y), row(y + RECT), row(y + 2 * RECT));
             let (t0, t1, t2) = (&top[..count], &top[RECT..][..count], &top[2 * RECT..][..count]);
-            let (m0, m1, m2) = (&middle[..count], &middle[RECT..][..count], &middle[2 * RECT..][..count]);
-            let (b0, b1, b2) = (&bottom[..count], &bottom[RECT..][..count], &bottom[2 * RECT..][..count]);
+            let (m0, m1, m2) = (
+                &middle[..count],
+                &middle[RECT..][..count],
+                &middle[2 * RECT..][..count],
+            );
+            let (b0, b1, b2) = (
+                &bottom[..count],
+                &bottom[RECT..][..count],
+                &bottom[2 * RECT..][..count],
+            );
             let target = &mut values[y * width..][..count];
             for x in 0..count {
                 let c = m1[x];

@@ -56,7 +56,9 @@ impl Cascade {
         }
         let shape = (boosted.len(), networks.len());
         if shape != SHAPE {
-            return Err(format!("holds {shape:?} boosted cascades and networks; wanted {SHAPE:?}"));
+            return Err(format!(
+                "holds {shape:?} boosted cascades and networks; wanted {SHAPE:?}"
+            ));
         }
         Ok(Self { boosted, networks })
     }
@@ -129,7 +131,9 @@ impl Reader<'_> {
                 // Counted from 1.
                 let number = self.count("as a feature's number")?;
                 let patch = number.checked_sub(1).and_then(|n| patches.get(n));
-                patch.copied().ok_or_else(|| format!("there is no feature {number}"))
+                patch
+                    .copied()
+                    .ok_or_else(|| format!("there is no feature {number}"))
             })
             .collect::<Result<_, _>>()?;
         let threshold = self.float()?;
@@ -172,7 +176,11 @@ mod tests {
         for length in [0, 3, 4, 1000, MODEL.len() / 2, MODEL.len() - 1] {
             assert!(Cascade::read(&MODEL[..length]).is_err(), "{length} bytes");
         }
-        assert!(Cascade::read(&[MODEL, &[0; 4]].concat()).unwrap_err().contains("follow"));
+        assert!(
+            Cascade::read(&[MODEL, &[0; 4]].concat())
+                .unwrap_err()
+                .contains("follow")
+        );
         // Whatever integer stands at the start, nothing panics and little memory is taken.
         for at in (0..120).step_by(4) {
             for value in [-1, 0, 7, i32::MAX, i32::MIN] {

@@ -59,7 +59,14 @@ impl<'a> Plane<'a> {
     }
 
     /// The square at (`x`, `y`), which may reach over the border into black, sampled bilinearly.
-    pub(super) fn cut(&self, x: i32, y: i32, side: i32, grids: &mut Grids, window: &mut [[u8; WINDOW]; WINDOW]) {
+    pub(super) fn cut(
+        &self,
+        x: i32,
+        y: i32,
+        side: i32,
+        grids: &mut Grids,
+        window: &mut [[u8; WINDOW]; WINDOW],
+    ) {
         let side = usize::try_from(side).unwrap_or(1).max(1);
         let positions = grids
             .positions
@@ -144,7 +151,10 @@ fn samples(from: usize, to: usize) -> Vec<(usize, u16)> {
         .map(|i| {
             let at = step * i as f64;
             let before = (at as usize).min(from.saturating_sub(2));
-            (before, ((at - before as f64).min(1.0) * f64::from(ONE)).round() as u16)
+            (
+                before,
+                ((at - before as f64).min(1.0) * f64::from(ONE)).round() as u16,
+            )
         })
         .collect()
 }
@@ -170,7 +180,14 @@ mod tests {
         let plane = Plane::new(&pixels, 60, 50);
         let mut window = [[9; WINDOW]; WINDOW];
         let mut grids = Grids::default();
-        for (x, y, side) in [(-10, -20, 40), (40, 30, 40), (-5, -5, 80), (-400, 0, 40), (60, 0, 40), (0, 900, 7)] {
+        for (x, y, side) in [
+            (-10, -20, 40),
+            (40, 30, 40),
+            (-5, -5, 80),
+            (-400, 0, 40),
+            (60, 0, 40),
+            (0, 900, 7),
+        ] {
             plane.cut(x, y, side, &mut grids, &mut window);
             for (row, line) in window.iter().enumerate() {
                 for (column, &p) in line.iter().enumerate() {

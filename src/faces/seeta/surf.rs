@@ -114,17 +114,13 @@ impl Patch {
         for (wide, high) in [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2)] {
             for height in 16..=WINDOW {
                 let width = height / high * wide;
-                if height % 2 != 0 || height % high != 0 || width % 2 != 0 || !(16..=WINDOW).contains(&width) {
+                if height % 2 != 0 || height % high != 0 || width % 2 != 0 || !(16..=WINDOW).contains(&width)
+                {
                     continue;
                 }
                 for y in (0..=WINDOW - height).step_by(16) {
                     for x in (0..=WINDOW - width).step_by(16) {
-                        all.push(Self {
-                            x,
-                            y,
-                            width,
-                            height,
-                        });
+                        all.push(Self { x, y, width, height });
                     }
                 }
             }
@@ -163,12 +159,14 @@ impl Network {
         for (i, layer) in self.layers.iter().enumerate() {
             scratch.output.clear();
             let rows = layer.weights.chunks_exact(scratch.input.len().max(1));
-            scratch
-                .output
-                .extend(rows.zip(&layer.biases).map(|(row, bias)| {
-                    let sum = dot(row, &scratch.input) + bias;
-                    if i == last { 1.0 / (1.0 + (-sum).exp()) } else { sum.max(0.0) }
-                }));
+            scratch.output.extend(rows.zip(&layer.biases).map(|(row, bias)| {
+                let sum = dot(row, &scratch.input) + bias;
+                if i == last {
+                    1.0 / (1.0 + (-sum).exp())
+                } else {
+                    sum.max(0.0)
+                }
+            }));
             std::mem::swap(&mut scratch.input, &mut scratch.output);
         }
         let mut outputs = [0.0; 4];
@@ -198,9 +196,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_as_many_patches_as_the_model_counts() {
+    fn patches_lie_in_the_window() {
         let all = Patch::all();
-        assert!(all.iter().all(|p| p.x + p.width <= WINDOW && p.y + p.height <= WINDOW));
+        assert!(
+            all.iter()
+                .all(|p| p.x + p.width <= WINDOW && p.y + p.height <= WINDOW)
+        );
         assert_eq!((all[0].width, all[0].x, all[1].x), (16, 0, 16));
     }
 
@@ -226,11 +227,22 @@ mod tests {
     #[test]
     fn a_network_is_layers_of_sums() {
         let network = Network {
-            patches: vec![Patch { x: 0, y: 0, width: 40, height: 40 }],
+            patches: vec![Patch {
+                x: 0,
+                y: 0,
+                width: 40,
+                height: 40,
+            }],
             threshold: 0.5,
             layers: vec![
-                Layer { weights: [vec![1.0; 32], vec![-1.0; 32]].concat(), biases: vec![0.5, 0.5] },
-                Layer { weights: vec![0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 2.0, 2.0], biases: vec![0.0; 4] },
+                Layer {
+                    weights: [vec![1.0; 32], vec![-1.0; 32]].concat(),
+                    biases: vec![0.5, 0.5],
+                },
+                Layer {
+                    weights: vec![0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 2.0, 2.0],
+                    biases: vec![0.0; 4],
+                },
             ],
         };
         // A flat window has no gradients: the first layer is its biases.
