@@ -1,4 +1,4 @@
-//! `GET /`: the web console, three files built into the program.
+//! `GET /`: the web console, four files built into the program.
 
 use axum::{
     http::{HeaderName, HeaderValue, header},
@@ -7,6 +7,7 @@ use axum::{
 
 const PAGE: &str = include_str!("../../web/index.html");
 const SCRIPT: &str = include_str!("../../web/app.js");
+const FACES: &str = include_str!("../../web/faces.js");
 const STYLE: &str = include_str!("../../web/style.css");
 
 /// Nothing but this server's own files, no inline code, no framing; pictures and camera streams stay in the
@@ -39,6 +40,11 @@ pub async fn page() -> Response {
 /// What it does.
 pub async fn script() -> Response {
     file("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// How it asks for faces and shows them.
+pub async fn faces() -> Response {
+    file("text/javascript; charset=utf-8", FACES)
 }
 
 /// What it looks like.

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`predict`] | `POST /predict` |
 //! | [`faces`] | `POST /faces` |
-//! | [`console`] | `GET /` and its two files |
+//! | [`console`] | `GET /` and its three files |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
 //! | [`model`] | `GET /model` |
 //! | [`contract`] | `GET /openapi.yaml` |
@@ -143,6 +143,7 @@ fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/faces", faces)
         .route("/", get(console::page))
         .route("/console/app.js", get(console::script))
+        .route("/console/faces.js", get(console::faces))
         .route("/console/style.css", get(console::style))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

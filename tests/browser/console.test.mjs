@@ -132,7 +132,7 @@ after(async () => {
 });
 
 test('the page and its files come with a strict policy', async () => {
-  for (const path of ['/', '/console/app.js', '/console/style.css']) {
+  for (const path of ['/', '/console/app.js', '/console/faces.js', '/console/style.css']) {
     const response = await fetch(origin + path);
     assert.equal(response.status, 200);
     const policy = response.headers.get('content-security-policy');

@@ -209,7 +209,8 @@ async fn the_console_comes_with_its_files_and_a_strict_policy() {
     let server = Server::start(model.path(), &[]).await;
     for (path, media, word) in [
         ("/", "text/html; charset=utf-8", "/console/app.js"),
-        ("/console/app.js", "text/javascript; charset=utf-8", "/faces"),
+        ("/console/app.js", "text/javascript; charset=utf-8", "./faces.js"),
+        ("/console/faces.js", "text/javascript; charset=utf-8", "/faces"),
         (
             "/console/style.css",
             "text/css; charset=utf-8",
