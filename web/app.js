@@ -299,7 +299,8 @@ async function showModel() {
     const model = await response.json();
     $('model').textContent = `Model ${model.name} ${model.version}, ${model.engine} ${model.precision} on ${model.device}`;
   } catch {
-    $('model').textContent = 'The server has no model ready.';
+    $('model').textContent = 'The server has no model ready yet.';
+    setTimeout(showModel, 2000);
   }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::OnceLock};
 
-use image::{GrayImage, ImageFormat, imageops, metadata::Orientation};
+use image::{GrayImage, ImageFormat, imageops};
 use proptest::prelude::*;
 
 use super::*;
@@ -55,15 +55,24 @@ fn matched(wanted: &[[f64; 3]], found: &[[f64; 3]]) -> usize {
     wanted.iter().filter(has).count()
 }
 
-/// The faces of the photo as [`find`] gives them for the file itself.
+/// The left part of the photo with nine people: small, because tests run unoptimised.
+fn part() -> GrayImage {
+    imageops::crop_imm(photo(), 0, 0, 560, 400).to_image()
+}
+
+/// The faces of [`part`].
 fn reference() -> &'static [[f64; 3]] {
     static REFERENCE: OnceLock<Vec<[f64; 3]>> = OnceLock::new();
-    REFERENCE.get_or_init(|| find(photo()).iter().map(|f| square(f, 1.0)).collect())
+    REFERENCE.get_or_init(|| {
+        let faces: Vec<_> = find(&part()).iter().map(|f| square(f, 1.0)).collect();
+        assert!(faces.len() >= 8, "{faces:?}");
+        faces
+    })
 }
 
 #[test]
 fn all_29_people_are_found_and_nothing_else() {
-    let faces = reference();
+    let faces: Vec<_> = find(photo()).iter().map(|f| square(f, 1.0)).collect();
     assert_eq!(faces.len(), 29, "{faces:?}");
     for (i, a) in faces.iter().enumerate() {
         // The people stand in the upper 340 rows; names are printed below.
@@ -110,7 +119,7 @@ fn finds_what_rustface_finds() {
             faces.iter().filter(|f| f.1 >= least).map(|f| f.0).collect()
         };
         let (their_best, our_best) = (sure(&theirs, 4.0), sure(&ours, 4.0));
-        assert!(their_best.len() >= 9, "{theirs:?}");
+        assert!(their_best.len() >= 8, "{theirs:?}");
         assert_eq!(
             matched(&their_best, &sure(&ours, 2.0)),
             their_best.len(),
@@ -126,19 +135,15 @@ fn finds_what_rustface_finds() {
 
 #[test]
 fn half_and_double_size_give_the_same_faces() {
-    for scale in [0.5, 2.0] {
-        let size = |n: u32| (f64::from(n) * scale) as u32;
-        let picture = imageops::resize(
-            photo(),
-            size(photo().width()),
-            size(photo().height()),
-            imageops::FilterType::Triangle,
-        );
-        let faces: Vec<_> = find(&picture).iter().map(|f| square(f, 1.0 / scale)).collect();
+    for (width, height) in [(280, 200), (1120, 800)] {
+        let picture = imageops::resize(&part(), width, height, imageops::FilterType::Triangle);
+        let back = 560.0 / f64::from(width);
+        let faces: Vec<_> = find(&picture).iter().map(|f| square(f, back)).collect();
         let same = matched(reference(), &faces);
         assert!(
-            same >= 26 && faces.len() <= 30,
-            "× {scale}: {same} of {}",
+            same + 1 >= reference().len() && faces.len() <= reference().len() + 1,
+            "{width}: {same} of {}, {} found",
+            reference().len(),
             faces.len()
         );
     }
@@ -146,9 +151,7 @@ fn half_and_double_size_give_the_same_faces() {
 
 #[test]
 fn jpeg_and_exif_orientation_give_the_same_faces() {
-    let part = imageops::crop_imm(photo(), 0, 0, 1666, 400).to_image();
-    let wanted: Vec<_> = find(&part).iter().map(|f| square(f, 1.0)).collect();
-    assert!(wanted.len() >= 27, "{}", wanted.len());
+    let part = part();
     for orientation in [1, 3, 6, 8] {
         // Stored so that the orientation turns it upright again.
         let stored = match orientation {
@@ -157,7 +160,6 @@ fn jpeg_and_exif_orientation_give_the_same_faces() {
             8 => imageops::rotate90(&part),
             _ => part.clone(),
         };
-        assert!(Orientation::from_exif(orientation).is_some());
         let mut jpeg = Vec::new();
         let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
         let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
@@ -168,11 +170,11 @@ fn jpeg_and_exif_orientation_give_the_same_faces() {
         assert_eq!((picture.width(), picture.height()), part.dimensions());
         let faces = seeta().detect(&picture, &Options::default()).unwrap();
         let faces: Vec<_> = faces.iter().map(|f| square(f, 1.0)).collect();
-        let same = matched(&wanted, &faces);
+        let same = matched(reference(), &faces);
         assert!(
-            same + 1 >= wanted.len() && faces.len() <= wanted.len() + 1,
+            same + 1 >= reference().len() && faces.len() <= reference().len() + 1,
             "orientation {orientation}: {same} of {}, {} found",
-            wanted.len(),
+            reference().len(),
             faces.len()
         );
     }
@@ -191,14 +193,14 @@ fn drawings_landscapes_and_noise_have_no_face() {
     for n in 0..5 {
         // White noise; the same in blocks.
         let block = 1 + 3 * n;
-        let noise: Vec<f64> = (0..640 * 480).map(|_| 255.0 * random()).collect();
-        pictures.push(drawn(640, 480, |x, y| {
-            noise[(y as usize / block) * 640 + x as usize / block]
+        let noise: Vec<f64> = (0..240 * 180).map(|_| 255.0 * random()).collect();
+        pictures.push(drawn(240, 180, |x, y| {
+            noise[(y as usize / block) * 240 + x as usize / block]
         }));
         // Hills of several frequencies under a bright sky.
         let phase = 6.0 * random();
-        pictures.push(drawn(640, 480, |x, y| {
-            let hill = 240.0 + 60.0 * (x / 90.0 + phase).sin() + 25.0 * (x / 23.0 + 2.0 * phase).sin();
+        pictures.push(drawn(240, 180, |x, y| {
+            let hill = 90.0 + 25.0 * (x / 40.0 + phase).sin() + 25.0 * (x / 23.0 + 2.0 * phase).sin();
             let ground = 90.0 + 40.0 * (x / 5.0).sin() * (y / (4.0 + n as f64)).cos();
             if y < hill { 200.0 - 0.2 * y } else { ground }
         }));
@@ -208,17 +210,17 @@ fn drawings_landscapes_and_noise_have_no_face() {
                 [
                     640.0 * random(),
                     480.0 * random(),
-                    5.0 + 40.0 * random(),
+                    3.0 + 25.0 * random(),
                     255.0 * random(),
                 ]
             })
             .collect();
-        pictures.push(drawn(640, 480, |x, y| {
+        pictures.push(drawn(240, 180, |x, y| {
             let inside = |s: &&[f64; 4]| (x - s[0]).hypot(y - s[1]) < s[2];
             spots.iter().find(inside).map_or(128.0, |s| s[3])
         }));
         let width = 7.0 + 5.0 * n as f64;
-        pictures.push(drawn(640, 480, |x, y| {
+        pictures.push(drawn(240, 180, |x, y| {
             127.5 + 127.5 * (x / width).sin().signum() * (y / (width + 9.0)).sin().signum()
         }));
     }
@@ -229,7 +231,7 @@ fn drawings_landscapes_and_noise_have_no_face() {
 
 #[test]
 fn options_hold() {
-    let picture = luma(&imageops::crop_imm(photo(), 0, 0, 1666, 400).to_image());
+    let picture = luma(&part());
     let with = |options: Options| seeta().detect(&picture, &options).unwrap();
     let all = with(Options::default());
     let few = with(Options {
@@ -238,12 +240,12 @@ fn options_hold() {
     });
     assert_eq!(few, all[..3]);
     let sure = with(Options {
-        score: 10.0,
+        score: 15.0,
         ..Options::default()
     });
     assert!(!sure.is_empty() && sure.len() < all.len());
-    assert!(sure.iter().all(|f| f.score >= 10.0));
-    for min_face in [20, 55, 10_000] {
+    assert!(sure.iter().all(|f| f.score >= 15.0));
+    for min_face in [40, 55, 10_000] {
         let large = with(Options {
             min_face: Some(min_face),
             ..Options::default()
@@ -295,7 +297,7 @@ fn a_crop_is_the_box_with_its_margin() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn no_picture_makes_it_fail(width in 1_u32..150, height in 1_u32..150, seed: u64, rough in 1_u32..9) {
