@@ -177,3 +177,29 @@ async fn http2_without_tls_is_spoken_too() {
         server.predict("image/png", pictures::face_png(0.2)).await.ok()
     );
 }
+
+#[tokio::test]
+async fn what_is_not_http_is_refused_and_the_connection_closed() {
+    let folder = model::tiny();
+    let server = Server::start(folder.path(), &[]).await;
+    let long_header = raw::head(&Method::GET, "/livez", &[("x-long", &"x".repeat(1 << 20))]);
+    let long_path = raw::head(&Method::GET, &format!("/{}", "x".repeat(70_000)), &[]);
+    let two_lengths = raw::head(
+        &Method::POST,
+        "/predict",
+        &[("content-length", "1"), ("content-length", "2")],
+    );
+    for (request, status) in [
+        ("smile\r\n\r\n", "400"),
+        (two_lengths.as_str(), "400"),
+        (&long_path, "414"),
+        (&long_header, "431"),
+    ] {
+        let mut raw = Raw::connect(server.address).await;
+        raw.send(request).await;
+        // Ends only because the server closes the connection.
+        let head = raw.head_only().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
+    assert_eq!(server.get("/livez").await.status, 200);
+}

@@ -9,7 +9,7 @@ use std::{
 use fer_serve::image::{Face, PIXELS, SIDE};
 
 /// A face-like picture: a bright oval with eyes and a mouth whose curve follows the label, noise by the seed.
-pub fn face(label: usize, seed: u64) -> Face {
+pub(crate) fn face(label: usize, seed: u64) -> Face {
     let mut noise = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut random = move || {
         noise ^= noise << 13;
@@ -38,12 +38,12 @@ pub fn face(label: usize, seed: u64) -> Face {
 }
 
 /// The pixels column of a face.
-pub fn pixels(face: &Face) -> String {
+pub(crate) fn pixels(face: &Face) -> String {
     face.0.iter().map(u8::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// `emotion,pixels` with that many rows, labels in turn.
-pub fn labelled_csv(rows: usize, seed: u64) -> String {
+pub(crate) fn labelled_csv(rows: usize, seed: u64) -> String {
     let mut csv = String::from("emotion,pixels\n");
     for i in 0..rows {
         writeln!(csv, "{},\"{}\"", i % 7, pixels(&face(i % 7, seed + i as u64))).unwrap();
@@ -52,7 +52,7 @@ pub fn labelled_csv(rows: usize, seed: u64) -> String {
 }
 
 /// `fer-train` with one thread and no FER_ variables of the caller's.
-pub fn fer_train() -> Command {
+pub(crate) fn fer_train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fer-train"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FER_")) {
         command.env_remove(name);
@@ -62,7 +62,7 @@ pub fn fer_train() -> Command {
 }
 
 /// A `fit` of a few quick steps: 16 rows in batches of 8, 6 rows to validate, two epochs of two steps.
-pub fn small_fit(dir: &Path, out: &str) -> Command {
+pub(crate) fn small_fit(dir: &Path, out: &str) -> Command {
     let (train, valid) = (dir.join("train.csv"), dir.join("valid.csv"));
     if !train.exists() {
         std::fs::write(&train, labelled_csv(16, 1)).unwrap();
@@ -87,12 +87,12 @@ pub fn small_fit(dir: &Path, out: &str) -> Command {
 }
 
 /// What a command wrote to standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Runs it, expects success.
-pub fn succeed(command: &mut Command) -> Output {
+pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
     output
