@@ -357,7 +357,7 @@ mod tests {
         };
         assert_eq!(
             timing.header().unwrap(),
-            "decode;dur=1.500, detect;dur=25.000, queue;dur=0.000, infer;dur=1.235"
+            "decode;dur=1.500, detect;dur=25.000, queue;dur=0.000, infer;dur=1.234"
         );
     }
 }

@@ -30,6 +30,9 @@ fn face(image: &LumaImage) -> Result<Face, String> {
 }
 
 fn resize(image: &LumaImage, width: u32, height: u32, target: &mut [u8]) -> Result<(), String> {
+    if [image.width, image.height, width, height].contains(&0) {
+        return Err("a picture without pixels cannot be resized".to_owned());
+    }
     let source = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8)
         .map_err(|error| error.to_string())?;
     let mut target =
