@@ -98,14 +98,14 @@ async fn every_face_is_answered_and_counted() {
 #[tokio::test]
 async fn the_answer_is_what_the_library_finds_and_the_network_sees_the_crop() {
     let (picture, faces) = found();
-    let crop = faces[0].crop(picture).unwrap();
+    let crop = faces[0].crop(&picture).unwrap();
     let model = model::compares_with(&crop.0);
     let server = Server::start(model.path(), &PATIENT).await;
 
     let body = post(&server, "/faces", few()).await.ok();
     let answered = body["faces"].as_array().unwrap();
     assert_eq!(answered.len(), faces.len());
-    for (answer, face) in answered.iter().zip(faces) {
+    for (answer, face) in answered.iter().zip(&faces) {
         let rect = face.within(picture.width(), picture.height());
         assert_eq!(answer["box"], json!(rect));
         let score = answer["score"].as_f64().unwrap();
