@@ -18,7 +18,7 @@ const MODEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seeta_fd_frontal_
 
 /// Finds the faces in a picture.
 pub trait Detector: Send + Sync + std::fmt::Debug {
-    /// The faces, largest first, at most [`Options::max_faces`]. Computes for long; not for an async thread.
+    /// The faces, largest first by what of them lies in the picture, at most [`Options::max_faces`]. Computes for long; not for an async thread.
     ///
     /// # Errors
     /// A sentence for the log, if the picture cannot be resized. No face is no error.
@@ -216,8 +216,12 @@ impl Detector for Seeta {
             .filter(|face| face.within(picture.width(), picture.height()).is_some())
             .filter(|face| options.min_face.is_none_or(|least| face.side >= least))
             .collect();
+        let seen = |face: &FaceBox| {
+            let rect = face.within(picture.width(), picture.height());
+            rect.map_or(0, |r| u64::from(r.width) * u64::from(r.height))
+        };
         // Of equal size the upper left one first, so that the order is always the same.
-        faces.sort_by_key(|face| (std::cmp::Reverse(face.side), face.y, face.x));
+        faces.sort_by_key(|face| (std::cmp::Reverse(seen(face)), face.y, face.x));
         faces.truncate(options.max_faces);
         Ok(faces)
     }

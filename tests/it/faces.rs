@@ -81,11 +81,11 @@ async fn every_face_is_answered_and_counted() {
     let faces = body["faces"].as_array().unwrap();
     let count = found().1.len();
     assert_eq!(faces.len(), count);
-    let widths: Vec<_> = faces
+    let areas: Vec<_> = faces
         .iter()
-        .map(|f| f["box"]["width"].as_u64().unwrap())
+        .map(|f| f["box"]["width"].as_u64().unwrap() * f["box"]["height"].as_u64().unwrap())
         .collect();
-    assert!(widths.is_sorted_by(|a, b| a >= b), "{widths:?}");
+    assert!(areas.is_sorted_by(|a, b| a >= b), "{areas:?}");
     assert!((server.metric("fer_faces_total").await - count as f64).abs() < f64::EPSILON);
     for name in [
         "fer_detect_duration_seconds_count",
