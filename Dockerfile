@@ -38,6 +38,7 @@ COPY scripts/docker/ scripts/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
 COPY benches/ benches/
 COPY src/ src/
+COPY web/ web/
 RUN scripts/docker/programs /out
 
 # ---- what runs: the C and C++ runtime, libtorch, the model, two programs; no shell, no package manager
@@ -81,6 +82,7 @@ COPY scripts/docker/ scripts/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
 COPY benches/ benches/
 COPY src/ src/
+COPY web/ web/
 RUN scripts/docker/programs /out
 
 FROM ${DEBIAN_IMAGE} AS cuda

@@ -47,6 +47,7 @@ serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")
 test: tools setup ## run all tests
 	$(PYTHON) scripts/test_setup_libtorch.py
 	$(CARGO) test --locked $(ARGS)
+	tests/browser/run target/debug/fer-serve
 
 lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck where installed
 	$(CARGO) fmt --check

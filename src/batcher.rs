@@ -6,6 +6,7 @@
 //! carries it out.
 
 mod policy;
+mod together;
 mod worker;
 
 pub use policy::{Policy, Step};
@@ -216,14 +217,7 @@ impl Batcher {
     /// # Errors
     /// See [`ClassifyError`].
     pub async fn classify(&self, face: Face, deadline: Instant) -> Result<Classified, ClassifyError> {
-        let answer = self.submit(face, deadline)?;
-        match tokio::time::timeout_at(deadline.into(), answer).await {
-            Ok(Ok(result)) => result,
-            // The worker dropped the job without an answer: it skipped it, or it is gone.
-            Ok(Err(_)) if Instant::now() >= deadline => Err(ClassifyError::Deadline),
-            Ok(Err(_)) => Err(ClassifyError::Closed),
-            Err(_) => Err(ClassifyError::Deadline),
-        }
+        wait(self.submit(face, deadline)?, deadline).await
     }
 
     fn submit(
@@ -262,6 +256,20 @@ impl Batcher {
             // A worker catches what the engine throws; nothing is left to report here.
             let _ = thread.join();
         }
+    }
+}
+
+/// Waits for the answer to a face that was queued.
+async fn wait(
+    answer: oneshot::Receiver<Result<Classified, ClassifyError>>,
+    deadline: Instant,
+) -> Result<Classified, ClassifyError> {
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(Ok(result)) => result,
+        // The worker dropped the job without an answer: it skipped it, or it is gone.
+        Ok(Err(_)) if Instant::now() >= deadline => Err(ClassifyError::Deadline),
+        Ok(Err(_)) => Err(ClassifyError::Closed),
+        Err(_) => Err(ClassifyError::Deadline),
     }
 }
 

@@ -70,6 +70,7 @@ fn predict_files(args: &PredictArgs, out: &mut impl Write) -> Result<bool, Strin
                         out,
                         &Prediction {
                             scores,
+                            crop: None,
                             model: ModelRef::from(&manifest),
                         },
                     )?;

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use crate::engine::DeviceRequest;
+use crate::{engine::DeviceRequest, faces::Options};
 use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
@@ -120,6 +120,12 @@ struct RunArgs {
     /// Threads that decode pictures [default: one for each CPU the cgroup grants]
     #[arg(long, env = "FER_DECODE_THREADS", value_name = "N", value_parser = count(1024))]
     decode_threads: Option<NonZeroUsize>,
+    /// Threads that look for faces in photos [default: half of the CPUs the cgroup grants, at least 1]
+    #[arg(long, env = "FER_DETECT_THREADS", value_name = "N", value_parser = count(1024))]
+    detect_threads: Option<NonZeroUsize>,
+    /// Most faces of a photo that are answered, the largest ones
+    #[arg(long, env = "FER_MAX_FACES", value_name = "N", default_value = "64", value_parser = count(Options::MOST_FACES))]
+    max_faces: NonZeroUsize,
     /// Most faces in a batch
     #[arg(long, env = "FER_MAX_BATCH", value_name = "N", default_value = "32", value_parser = count(1024))]
     max_batch: NonZeroUsize,
@@ -181,6 +187,10 @@ pub struct Config {
     max_in_flight: Option<NonZeroUsize>,
     /// Threads that decode pictures.
     pub decode_threads: NonZeroUsize,
+    /// Threads that look for faces in photos.
+    pub detect_threads: NonZeroUsize,
+    /// Most faces of a photo that are answered.
+    pub max_faces: NonZeroUsize,
     /// Most faces in a batch.
     pub max_batch: NonZeroUsize,
     /// How long the oldest face waits for others.
@@ -237,6 +247,7 @@ impl Config {
                 self.max_in_flight(cuda)
                     .saturating_mul(4)
                     .max(self.max_images.get())
+                    .max(self.max_faces.get())
             },
             NonZeroUsize::get,
         )
@@ -275,6 +286,12 @@ impl Config {
                 a.max_images
             ));
         }
+        if let Some(queue) = a.queue.filter(|q| *q < a.max_faces) {
+            return refuse(format!(
+                "--queue ({queue}) must be at least --max-faces ({})",
+                a.max_faces
+            ));
+        }
         if a.batch_linger >= a.request_timeout {
             return refuse(format!(
                 "--batch-linger ({:?}) must be shorter than --request-timeout ({:?})",
@@ -290,6 +307,10 @@ impl Config {
             queue: a.queue,
             max_in_flight: a.max_in_flight,
             decode_threads: a.decode_threads.unwrap_or(cpus),
+            detect_threads: a
+                .detect_threads
+                .unwrap_or(NonZeroUsize::new(cpus.get() / 2).unwrap_or(NonZeroUsize::MIN)),
+            max_faces: a.max_faces,
             max_batch: a.max_batch,
             batch_linger: a.batch_linger,
             max_connections: a.max_connections,

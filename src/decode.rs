@@ -33,11 +33,19 @@ impl DecodePool {
     /// # Errors
     /// If the operating system gives no thread.
     pub fn start(threads: NonZeroUsize) -> std::io::Result<Self> {
+        Self::named("fer-decode", threads)
+    }
+
+    /// The same with threads of another name.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread.
+    pub fn named(name: &str, threads: NonZeroUsize) -> std::io::Result<Self> {
         let (work, queue) = crossbeam_channel::unbounded::<Work>();
         for n in 0..threads.get() {
             let queue = queue.clone();
             std::thread::Builder::new()
-                .name(format!("fer-decode-{n}"))
+                .name(format!("{name}-{n}"))
                 .spawn(move || {
                     for work in queue {
                         work();

@@ -13,6 +13,7 @@
 //! - [`config`]: flags and environment of the server, validated once at the start
 //! - [`emotion`]: the seven labels and a probability vector over them
 //! - [`image`]: bytes → [`image::Face`]; the only preprocessing there is
+//! - [`faces`]: finding faces in a photo and cutting them out
 //! - [`decode`]: the threads on which pictures are decoded
 //! - [`engine`]: the model folder and what runs it
 //! - [`batcher`]: bounded queue → workers that own an engine
@@ -31,6 +32,7 @@ pub mod config;
 pub mod decode;
 pub mod emotion;
 pub mod engine;
+pub mod faces;
 pub mod files;
 pub mod http;
 pub mod image;

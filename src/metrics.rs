@@ -21,7 +21,18 @@ const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// Routes as they stand in labels, with the methods and statuses that occur in ordinary life. Anything else
 /// that happens gets its series then; labels stay bounded because routes come from the router, methods
 /// from [`method_label`] and statuses from this crate.
-const SERIES: [(&str, &[&str], &[&str]); 8] = [
+const SERIES: [(&str, &[&str], &[&str]); 13] = [
+    (
+        "/faces",
+        &["POST"],
+        &[
+            "200", "400", "408", "413", "415", "422", "499", "500", "503", "504",
+        ],
+    ),
+    ("/", &["GET"], &["200"]),
+    ("/console/app.js", &["GET"], &["200"]),
+    ("/console/faces.js", &["GET"], &["200"]),
+    ("/console/style.css", &["GET"], &["200"]),
     (
         "/predict",
         &["POST"],
@@ -100,6 +111,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `fer_decode_duration_seconds`
     pub decode: Histogram,
+    detect: Histogram,
+    faces: IntCounter,
     /// `fer_queue_duration_seconds`
     pub queue: Histogram,
     /// `fer_inference_duration_seconds`
@@ -193,6 +206,8 @@ impl Metrics {
         for result in ["success", "failure"] {
             reloads.get_metric_with_label_values(&[result])?;
         }
+        let faces = IntCounter::new("fer_faces_total", "Faces found in photos.")?;
+        add(Box::new(faces.clone()))?;
         let build_info = gauges(
             "fer_build_info",
             "1; the labels say what is running.",
@@ -215,9 +230,15 @@ impl Metrics {
             )?,
             decode: histogram(
                 "fer_decode_duration_seconds",
-                "Decoding of one picture to a face.",
+                "Decoding of one picture.",
                 &SECONDS,
             )?,
+            detect: histogram(
+                "fer_detect_duration_seconds",
+                "Finding the faces in one decoded photo and cutting them out.",
+                &SECONDS,
+            )?,
+            faces,
             queue: histogram(
                 "fer_queue_duration_seconds",
                 "Wait of one face for a worker.",
@@ -263,6 +284,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a photo that was searched, and the faces in it.
+    pub fn detected(&self, faces: usize, seconds: f64) {
+        self.detect.observe(seconds);
+        self.faces.inc_by(faces as u64);
+    }
+
     /// Counts an attempt to load another model folder.
     pub fn reloaded(&self, success: bool) {
         let result = if success { "success" } else { "failure" };
@@ -305,6 +332,8 @@ mod tests {
             r#"fer_http_request_duration_seconds_bucket{route="/predict",le="0.0001"} 0"#,
             "fer_http_requests_in_flight 0",
             "fer_decode_duration_seconds_count 0",
+            "fer_detect_duration_seconds_count 0",
+            "fer_faces_total 0",
             "fer_queue_duration_seconds_count 0",
             "fer_inference_duration_seconds_count 0",
             "fer_queue_depth 0",

@@ -1,4 +1,4 @@
-//! What `/predict` is sent → pictures.
+//! What `/predict` and `/faces` are sent → pictures.
 //!
 //! | Content-Type | body |
 //! | --- | --- |
@@ -27,7 +27,7 @@ use serde::{
 };
 
 use super::problem::Problem;
-use crate::image::{self, Face, Limits};
+use crate::image::{self, Face, Limits, LumaImage};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -99,11 +99,22 @@ impl Picture {
     /// # Errors
     /// 400 if it is empty or not base64, 415 if it is of no format we read, 422 if it is broken or too large.
     pub fn decode(&self, limits: &Limits) -> Result<Face, Problem> {
-        let bytes = match self {
-            Self::Raw(bytes) => Cow::Borrowed(&bytes[..]),
-            Self::Base64(text) => Cow::Owned(decode_base64(text)?),
-        };
-        image::decode(&bytes, limits).map_err(|e| Problem::from(&e))
+        image::decode(&self.bytes()?, limits).map_err(|e| Problem::from(&e))
+    }
+
+    /// Decodes to full-size gray, upright. Computes for long; not for an async thread.
+    ///
+    /// # Errors
+    /// As [`Picture::decode`].
+    pub fn decode_luma(&self, limits: &Limits) -> Result<LumaImage, Problem> {
+        image::decode_luma(&self.bytes()?, limits).map_err(|e| Problem::from(&e))
+    }
+
+    fn bytes(&self) -> Result<Cow<'_, [u8]>, Problem> {
+        match self {
+            Self::Raw(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Base64(text) => decode_base64(text).map(Cow::Owned),
+        }
     }
 }
 

@@ -11,17 +11,22 @@
 //! | file | routes |
 //! | --- | --- |
 //! | [`predict`] | `POST /predict` |
+//! | [`faces`] | `POST /faces` |
+//! | [`console`] | `GET /` and its three files |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
 //! | [`model`] | `GET /model` |
 //! | [`contract`] | `GET /openapi.yaml` |
 
 pub mod body;
 pub mod connection;
+pub mod console;
 pub mod contract;
+pub mod faces;
 pub mod health;
 pub mod input;
 pub mod model;
 pub mod observe;
+mod pictures;
 pub mod predict;
 pub mod problem;
 pub mod types;
@@ -53,6 +58,7 @@ use crate::{
     batcher::panic_text,
     config::Config,
     decode::DecodePool,
+    faces::{Detector, Seeta},
     metrics::{Metrics, Rejected},
     model::Model,
 };
@@ -69,6 +75,10 @@ pub struct App {
     pub model: ArcSwapOption<Model>,
     /// Where pictures are decoded.
     pub decoder: DecodePool,
+    /// Where photos are decoded and searched for faces.
+    pub detection: DecodePool,
+    /// What finds the faces.
+    pub detector: Arc<dyn Detector>,
     /// One permit for each request with work that may be in flight.
     admission: Semaphore,
     /// One permit for each KiB of bodies that may be held.
@@ -80,11 +90,13 @@ impl App {
     /// State without a model yet. `cuda` chooses between the defaults.
     ///
     /// # Errors
-    /// If the decoding threads cannot be started.
+    /// If the decoding or detection threads cannot be started.
     pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
         let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
         Ok(Self {
             decoder: DecodePool::start(config.decode_threads)?,
+            detection: DecodePool::named("fer-detect", config.detect_threads)?,
+            detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
             admission: Semaphore::new(config.max_in_flight(cuda)),
             buffers: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             model: ArcSwapOption::empty(),
@@ -124,8 +136,15 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let admitted = middleware::from_fn_with_state(Arc::clone(app), admit);
+    let predict = post(predict::predict).route_layer(admitted.clone());
+    let faces = post(faces::faces).route_layer(admitted);
     Router::new()
-        .route("/predict", post(predict::predict).route_layer(admitted))
+        .route("/predict", predict)
+        .route("/faces", faces)
+        .route("/", get(console::page))
+        .route("/console/app.js", get(console::script))
+        .route("/console/faces.js", get(console::faces))
+        .route("/console/style.css", get(console::style))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/healthz", get(health::readyz))

@@ -82,6 +82,8 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
 pub struct Timing {
     /// Decoding.
     pub decode: Duration,
+    /// Finding faces, where they are looked for.
+    pub detect: Option<Duration>,
     /// Waiting for a worker.
     pub queue: Duration,
     /// The network.
@@ -98,6 +100,7 @@ impl Timing {
     pub fn max(self, other: Self) -> Self {
         Self {
             decode: self.decode.max(other.decode),
+            detect: self.detect.max(other.detect),
             queue: self.queue.max(other.queue),
             infer: self.infer.max(other.infer),
             batch: self.batch.max(other.batch),
@@ -107,8 +110,11 @@ impl Timing {
 
     fn header(&self) -> Option<HeaderValue> {
         let [decode, queue, infer] = [self.decode, self.queue, self.infer].map(millis);
+        let detect = self
+            .detect
+            .map_or_else(String::new, |d| format!(" detect;dur={:.3},", millis(d)));
         HeaderValue::from_str(&format!(
-            "decode;dur={decode:.3}, queue;dur={queue:.3}, infer;dur={infer:.3}"
+            "decode;dur={decode:.3},{detect} queue;dur={queue:.3}, infer;dur={infer:.3}"
         ))
         .ok()
     }
@@ -165,6 +171,7 @@ impl Observed {
                     bytes_out,
                     duration_ms = millis(took),
                     decode_ms = timing.map(|t| millis(t.decode)),
+                    detect_ms = timing.and_then(|t| t.detect).map(millis),
                     queue_ms = timing.map(|t| millis(t.queue)),
                     infer_ms = timing.map(|t| millis(t.infer)),
                     batch = timing.map(|t| t.batch),
@@ -343,6 +350,14 @@ mod tests {
         assert_eq!(
             timing.header().unwrap(),
             "decode;dur=1.500, queue;dur=0.000, infer;dur=1.234"
+        );
+        let timing = Timing {
+            detect: Some(Duration::from_millis(25)),
+            ..timing
+        };
+        assert_eq!(
+            timing.header().unwrap(),
+            "decode;dur=1.500, detect;dur=25.000, queue;dur=0.000, infer;dur=1.234"
         );
     }
 }

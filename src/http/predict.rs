@@ -8,29 +8,49 @@ use std::{
 use axum::{
     Extension, Json,
     extract::{Request, State},
+    http::Uri,
     response::{IntoResponse, Response},
 };
-use tokio::task::JoinSet;
 
 use super::{
-    App, body,
-    input::{self, Kind, Picture, Pictures},
+    App, faces,
+    input::{Picture, Pictures},
     observe::{RequestId, Timing},
+    pictures::{self, Fault},
     problem::Problem,
-    types::{Entry, ModelRef, Prediction, Predictions, Scores},
+    types::{Crop, Entry, ModelRef, Prediction, Predictions, Scores},
 };
-use crate::{emotion::Probabilities, image::Limits, metrics::Rejected, model::Model};
+use crate::{faces::Options, image::Face, model::Model};
 
-/// JSON bodies up to that many bytes are taken apart where they are: that takes less time than a change of
-/// threads.
-const JSON_INLINE: usize = 16 << 10;
+/// What of a picture is classified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// The largest face, or the whole picture if there is none.
+    Face,
+}
 
-/// Why a picture has no answer.
-enum Fault {
-    /// It is the picture's fault: among several, an entry of its own.
-    Picture(Problem),
-    /// It is not: the whole request fails and can be sent again.
-    Request(Problem),
+impl Part {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
+        let mut part = Self::Whole;
+        for (name, value) in pictures::query(uri)? {
+            part = match (name.as_str(), value.as_str()) {
+                ("crop", "face") => Self::Face,
+                ("crop", "none") => Self::Whole,
+                ("crop", _) => {
+                    return Err(Problem::bad_request(format!(
+                        "`crop` must be `face` (the largest face) or `none` (the whole picture); got {value:?}"
+                    )));
+                }
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "there is no query parameter {name:?}; there is `crop`"
+                    )));
+                }
+            };
+        }
+        Ok(part)
+    }
 }
 
 /// The handler.
@@ -42,84 +62,55 @@ pub async fn predict(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let model = app
-        .ready_model()
-        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))?;
-    let (parts, body) = request.into_parts();
-    let kind = Kind::of(&parts.headers)?;
-    let held = body::read(&app, body).await?;
-    if held.bytes.is_empty() {
-        return Err(Problem::empty_body());
-    }
-    let deadline = Instant::now() + app.config.request_timeout;
-    let work = async {
-        let max = app.config.max_images.get();
-        let bytes = held.bytes.clone();
-        let pictures = match kind {
-            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
-            Kind::Multipart => input::parse_multipart(&parts.headers, bytes, max).await?,
-            Kind::Json if bytes.len() <= JSON_INLINE => input::parse_json(&bytes, max)?,
-            Kind::Json => {
-                let parse = app.decoder.run(move || input::parse_json(&bytes, max)).await;
-                parse.map_err(|e| Problem::internal(e.0))??
+    let part = Part::of(request.uri())?;
+    pictures::take(&app, request, |model, pictures, deadline| {
+        let app = Arc::clone(&app);
+        async move {
+            match pictures {
+                Pictures::One(picture) => one(&app, &model, picture, part, deadline).await,
+                Pictures::Many(pictures) => many(&app, &model, pictures, part, deadline, &id).await,
             }
-        };
-        match pictures {
-            Pictures::One(picture) => one(&app, &model, picture, deadline).await,
-            Pictures::Many(pictures) => many(&app, &model, pictures, deadline, &id).await,
         }
-    };
-    tokio::time::timeout_at(deadline.into(), work)
-        .await
-        .unwrap_or_else(|_| Err(Problem::deadline_exceeded()))
+    })
+    .await
 }
 
-async fn one(app: &App, model: &Model, picture: Picture, deadline: Instant) -> Result<Response, Problem> {
-    let (probabilities, timing) =
-        classify(app, model, picture, deadline)
-            .await
-            .map_err(|fault| match fault {
-                Fault::Picture(problem) | Fault::Request(problem) => problem,
-            })?;
+async fn one(
+    app: &App,
+    model: &Model,
+    picture: Picture,
+    part: Part,
+    deadline: Instant,
+) -> Result<Response, Problem> {
+    let ((scores, crop), timing) = classify(app, model, picture, part, deadline).await?;
     let answer = Json(Prediction {
-        scores: Scores::from(probabilities),
+        scores,
+        crop,
         model: ModelRef::from(&model.manifest),
     });
-    Ok((Extension(Timing { images: 1, ..timing }), answer).into_response())
+    Ok((Extension(timing), answer).into_response())
 }
 
 async fn many(
     app: &Arc<App>,
     model: &Arc<Model>,
     pictures: Vec<Picture>,
+    part: Part,
     deadline: Instant,
     id: &RequestId,
 ) -> Result<Response, Problem> {
-    let images = pictures.len();
-    // Dropping the set, on an error or a deadline, ends what is still under way.
-    let mut tasks = JoinSet::new();
-    for (n, picture) in pictures.into_iter().enumerate() {
+    let (answers, timing) = pictures::each(pictures, |picture| {
         let (app, model) = (Arc::clone(app), Arc::clone(model));
-        tasks.spawn(async move { (n, classify(&app, &model, picture, deadline).await) });
-    }
-    let mut answers = Vec::with_capacity(images);
-    let mut timing = Timing::default();
-    while let Some(done) = tasks.join_next().await {
-        let (n, result) = done.map_err(|e| Problem::internal(e.to_string()))?;
-        match result {
-            Ok((probabilities, t)) => {
-                timing = timing.max(t);
-                answers.push((n, Ok(probabilities)));
-            }
-            Err(Fault::Picture(problem)) => answers.push((n, Err(problem))),
-            Err(Fault::Request(problem)) => return Err(problem),
-        }
-    }
-    answers.sort_unstable_by_key(|(n, _)| *n);
+        async move { classify(&app, &model, picture, part, deadline).await }
+    })
+    .await?;
     let predictions = answers
         .iter()
-        .map(|(_, answer)| match answer {
-            Ok(probabilities) => Entry::Scores(Scores::from(*probabilities)),
+        .map(|answer| match answer {
+            Ok((scores, crop)) => Entry::Scores {
+                scores: *scores,
+                crop: *crop,
+            },
             Err(problem) => Entry::Error {
                 error: problem.body(Some(id.as_str())),
             },
@@ -129,7 +120,7 @@ async fn many(
         predictions,
         model: ModelRef::from(&model.manifest),
     });
-    Ok((Extension(Timing { images, ..timing }), answer).into_response())
+    Ok((Extension(timing), answer).into_response())
 }
 
 /// One picture through decoding, queue and network.
@@ -137,12 +128,46 @@ async fn classify(
     app: &App,
     model: &Model,
     picture: Picture,
+    part: Part,
     deadline: Instant,
-) -> Result<(Probabilities, Timing), Fault> {
-    let limits = Limits {
-        max_pixels: app.config.max_pixels,
-        ..Limits::default()
+) -> Result<((Scores, Option<Crop>), Timing), Fault> {
+    let (face, crop, timing) = match part {
+        Part::Whole => {
+            let (face, decode) = decode(app, picture).await?;
+            let timing = Timing {
+                decode,
+                ..Timing::default()
+            };
+            (face, None, timing)
+        }
+        Part::Face => {
+            let options = Options {
+                max_faces: 1,
+                ..Options::default()
+            };
+            let looked = faces::look(app, picture, options, true).await?;
+            let timing = looked.timing;
+            let (face, crop) = looked.face_or_whole()?;
+            (face, Some(crop), timing)
+        }
     };
+    let done = model
+        .batcher
+        .classify(face, deadline)
+        .await
+        .map_err(|e| Fault::Request(e.into()))?;
+    let timing = Timing {
+        queue: done.queue,
+        infer: done.infer,
+        batch: done.batch,
+        images: 1,
+        ..timing
+    };
+    Ok(((Scores::from(done.probabilities), crop), timing))
+}
+
+async fn decode(app: &App, picture: Picture) -> Result<(Face, Duration), Fault> {
+    let limits = pictures::limits(app);
     let metrics = Arc::clone(&app.metrics);
     let decode = move || {
         let began = Instant::now();
@@ -151,23 +176,33 @@ async fn classify(
         metrics.decode.observe(took.as_secs_f64());
         (face, took)
     };
-    let (face, decode): (_, Duration) = app
+    let (face, took) = app
         .decoder
         .run(decode)
         .await
         .map_err(|e| Fault::Request(Problem::internal(e.0)))?;
-    let face = face.map_err(Fault::Picture)?;
-    let done = model
-        .batcher
-        .classify(face, deadline)
-        .await
-        .map_err(|e| Fault::Request(e.into()))?;
-    let timing = Timing {
-        decode,
-        queue: done.queue,
-        infer: done.infer,
-        batch: done.batch,
-        images: 1,
-    };
-    Ok((done.probabilities, timing))
+    Ok((face.map_err(Fault::Picture)?, took))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_crop_is_read_from_the_query() {
+        let part = |query: &str| Part::of(&format!("/predict{query}").parse().unwrap());
+        for (query, want) in [
+            ("", Part::Whole),
+            ("?", Part::Whole),
+            ("?crop=none", Part::Whole),
+            ("?crop=face", Part::Face),
+        ] {
+            assert_eq!(part(query).unwrap(), want, "{query}");
+        }
+        for (query, word) in [("?crop=eyes", "eyes"), ("?crop", "crop"), ("?corp=face", "corp")] {
+            let problem = part(query).unwrap_err();
+            assert_eq!(problem.code, "bad_request");
+            assert!(problem.detail.contains(word), "{}", problem.detail);
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::problem::ProblemBody;
 use crate::{
     emotion::{Emotion, Probabilities},
     engine::{EngineInfo, InputSpec, Manifest},
+    faces::Rect,
 };
 
 /// Which model answered.
@@ -56,12 +57,46 @@ impl From<Probabilities> for Scores {
     }
 }
 
-/// The answer to one picture: `emotion`, `confidence`, `probabilities`, `model`.
+/// What was classified, where `crop=face` asks for the largest face: `crop`, and `box` if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Crop {
+    /// `face`, or `picture` if no face was found.
+    pub crop: &'static str,
+    /// Where the face is, in pixels of the upright picture.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub rect: Option<Rect>,
+}
+
+impl Crop {
+    /// The face in that box.
+    #[must_use]
+    pub const fn face(rect: Rect) -> Self {
+        Self {
+            crop: "face",
+            rect: Some(rect),
+        }
+    }
+
+    /// The whole picture.
+    #[must_use]
+    pub const fn picture() -> Self {
+        Self {
+            crop: "picture",
+            rect: None,
+        }
+    }
+}
+
+/// The answer to one picture: `emotion`, `confidence`, `probabilities`, `model`; before `model` what was
+/// classified, if it was asked for.
 #[derive(Debug, Serialize)]
 pub struct Prediction<'a> {
     /// The first three keys.
     #[serde(flatten)]
     pub scores: Scores,
+    /// What was classified, with `crop=face`.
+    #[serde(flatten)]
+    pub crop: Option<Crop>,
     /// Which model answered.
     pub model: ModelRef<'a>,
 }
@@ -71,7 +106,14 @@ pub struct Prediction<'a> {
 #[serde(untagged)]
 pub enum Entry<'a> {
     /// `emotion`, `confidence`, `probabilities`; the model stands once beside the list.
-    Scores(Scores),
+    Scores {
+        /// These three.
+        #[serde(flatten)]
+        scores: Scores,
+        /// What was classified, with `crop=face`.
+        #[serde(flatten)]
+        crop: Option<Crop>,
+    },
     /// `{"error": problem}`
     Error {
         /// What is wrong with this picture.
@@ -118,7 +160,8 @@ mod tests {
             name: "fer2013",
             version: "1",
         };
-        let one = serde_json::to_string(&Prediction { scores, model }).unwrap();
+        let crop = None;
+        let one = serde_json::to_string(&Prediction { scores, crop, model }).unwrap();
         assert!(
             one.starts_with(r#"{"emotion":"happy","confidence":0.99"#),
             "{one}"
@@ -129,10 +172,28 @@ mod tests {
             "{one}"
         );
 
+        let rect = Rect {
+            x: 1,
+            y: 2,
+            width: 3,
+            height: 4,
+        };
+        for (crop, want) in [
+            (Crop::picture(), r#"},"crop":"picture","model":{"#),
+            (
+                Crop::face(rect),
+                r#"},"crop":"face","box":{"x":1,"y":2,"width":3,"height":4},"model":{"#,
+            ),
+        ] {
+            let crop = Some(crop);
+            let text = serde_json::to_string(&Prediction { scores, crop, model }).unwrap();
+            assert!(text.contains(want), "{text}");
+        }
+
         let problem = Problem::empty_body();
         let many = serde_json::to_string(&Predictions {
             predictions: vec![
-                Entry::Scores(scores),
+                Entry::Scores { scores, crop },
                 Entry::Error {
                     error: problem.body(Some("id")),
                 },

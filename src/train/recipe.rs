@@ -35,12 +35,12 @@ impl Default for Augmentation {
     fn default() -> Self {
         Self {
             flip: 0.5,
-            rotation: 8.0,
-            scale: 0.08,
-            shift: 0.08,
-            brightness: 0.15,
-            contrast: 0.2,
-            erase: 0.25,
+            rotation: 6.0,
+            scale: 0.06,
+            shift: 0.06,
+            brightness: 0.06,
+            contrast: 0.12,
+            erase: 0.1,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`contract`] | does every answer agree with `openapi.yaml`, and `openapi.yaml` with the server? |
 //! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
+//! | [`faces`] | `POST /faces`, `/predict?crop=face`, the console's files |
 //! | [`golden`] | does a picture reach the model as the bytes it should? |
 //! | [`health`] | `/livez`, `/readyz`, `/healthz`; start, drain, reload |
 //! | [`metrics`] | `/metrics`: all there from the start, exact, bounded |
@@ -23,6 +24,7 @@
 )]
 
 mod contract;
+mod faces;
 mod golden;
 mod health;
 mod metrics;

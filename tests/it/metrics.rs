@@ -16,11 +16,13 @@ use crate::{
 };
 
 /// Each metric with its type.
-const METRICS: [(&str, &str); 13] = [
+const METRICS: [(&str, &str); 15] = [
     ("fer_http_requests_total", "counter"),
     ("fer_http_request_duration_seconds", "histogram"),
     ("fer_http_requests_in_flight", "gauge"),
     ("fer_decode_duration_seconds", "histogram"),
+    ("fer_detect_duration_seconds", "histogram"),
+    ("fer_faces_total", "counter"),
     ("fer_queue_duration_seconds", "histogram"),
     ("fer_inference_duration_seconds", "histogram"),
     ("fer_queue_depth", "gauge"),

@@ -65,7 +65,6 @@ async fn paths_that_are_not_there_are_404() {
     let folder = model::tiny();
     let server = Server::start(folder.path(), &[]).await;
     for path in [
-        "/",
         "/predict/",
         "/Predict",
         "/livez/x",

@@ -119,6 +119,8 @@ pub(super) async fn queue_full() -> Vec<Answer> {
     let flags = [
         "--max-images",
         "1",
+        "--max-faces",
+        "1",
         "--queue",
         "1",
         "--batch-linger",

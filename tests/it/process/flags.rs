@@ -4,13 +4,14 @@ use super::{output, stderr, stdout};
 use crate::support::model;
 
 /// Each flag of the server.
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 24] = [
     "listen",
     "model",
     "device",
     "threads",
     "workers",
     "decode-threads",
+    "detect-threads",
     "max-batch",
     "batch-linger",
     "queue",
@@ -23,6 +24,7 @@ const FLAGS: [&str; 22] = [
     "max-buffered",
     "max-pixels",
     "max-images",
+    "max-faces",
     "drain-delay",
     "drain-timeout",
     "log-format",

@@ -1,0 +1,260 @@
+//! Gradient histograms (SURF features) of a window, and the networks that judge it by them.
+
+use super::WINDOW;
+
+/// Gradient sums: dx, |dx| where dy ≥ 0; dx, |dx| where dy < 0; dy, |dy| where dx ≥ 0; dy, |dy| where dx < 0.
+const CHANNELS: usize = 8;
+/// A value for each column of the window. 40 rows of at most 2 × 255 fit 16 bits.
+type Columns = [i16; WINDOW];
+/// Each feature is four cells.
+const FEATURE: usize = 4 * CHANNELS;
+
+/// Memory that one detection uses again for every window.
+pub(super) struct Scratch {
+    /// The window to look at.
+    pub(super) window: [[u8; WINDOW]; WINDOW],
+    /// Entry `y` holds the sums over the `y` rows on top, column by column.
+    sums: Vec<[Columns; CHANNELS]>,
+    input: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            window: [[0; WINDOW]; WINDOW],
+            sums: vec![[[0; WINDOW]; CHANNELS]; WINDOW + 1],
+            input: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+}
+
+impl Scratch {
+    /// Fills the sums from the window.
+    fn sum_gradients(&mut self) {
+        const LAST: usize = WINDOW - 1;
+        let (mut dx, mut dy) = ([0; WINDOW], [0; WINDOW]);
+        for (y, row) in self.window.iter().enumerate() {
+            let row = row.map(i16::from);
+            for x in 1..LAST {
+                dx[x] = row[x + 1] - row[x - 1];
+            }
+            // At the border the difference to the one neighbour counts twice.
+            dx[0] = 2 * (row[1] - row[0]);
+            dx[LAST] = 2 * (row[LAST] - row[LAST - 1]);
+            let (up, down) = (&self.window[y.saturating_sub(1)], &self.window[(y + 1).min(LAST)]);
+            let weight = if y == 0 || y == LAST { 2 } else { 1 };
+            for x in 0..WINDOW {
+                dy[x] = weight * (i16::from(down[x]) - i16::from(up[x]));
+            }
+            if let [above, below, ..] = &mut self.sums[y..] {
+                add_row(above, below, &dx, &dy);
+            }
+        }
+    }
+
+    /// The feature's four cells, row by row, together of length 1.
+    fn append(&mut self, patch: Patch) {
+        let (width, height) = (patch.width / 2, patch.height / 2);
+        let mut cells = [0i32; FEATURE];
+        for (cell, values) in cells.chunks_exact_mut(CHANNELS).enumerate() {
+            let (x, y) = (patch.x + cell % 2 * width, patch.y + cell / 2 * height);
+            let (top, bottom) = (&self.sums[y], &self.sums[y + height]);
+            for ((value, top), bottom) in values.iter_mut().zip(top).zip(bottom) {
+                let columns = top[x..x + width].iter().zip(&bottom[x..x + width]);
+                *value = columns.map(|(&t, &b)| i32::from(b) - i32::from(t)).sum();
+            }
+        }
+        let norm = cells
+            .iter()
+            .map(|&v| f64::from(v) * f64::from(v))
+            .sum::<f64>()
+            .sqrt();
+        let factor = if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 };
+        self.input.extend(cells.map(|v| v as f32 * factor));
+    }
+}
+
+/// `below = above + ` the row's gradients, each in its channels. A function of its own so that the compiler
+/// knows its four arguments to be apart and works on eight columns at once.
+#[inline(never)]
+fn add_row(above: &[Columns; CHANNELS], below: &mut [Columns; CHANNELS], dx: &Columns, dy: &Columns) {
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = below;
+    for x in 0..WINDOW {
+        let (dx, dy) = (dx[x], dy[x]);
+        // All ones where the sign is negative.
+        let (west, north) = (dx >> 15, dy >> 15);
+        let (ax, ay) = (dx.abs(), dy.abs());
+        b0[x] = above[0][x] + (dx & !north);
+        b1[x] = above[1][x] + (ax & !north);
+        b2[x] = above[2][x] + (dx & north);
+        b3[x] = above[3][x] + (ax & north);
+        b4[x] = above[4][x] + (dy & !west);
+        b5[x] = above[5][x] + (ay & !west);
+        b6[x] = above[6][x] + (dy & west);
+        b7[x] = above[7][x] + (ay & west);
+    }
+}
+
+/// Where in the window a feature lies; both sides are even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patch {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Patch {
+    /// All the patches that the model file's numbers mean, in its order: for each shape every size from
+    /// 16 to 40 pixels, at every sixteenth pixel.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for (wide, high) in [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2)] {
+            for height in 16..=WINDOW {
+                let width = height / high * wide;
+                if height % 2 != 0 || height % high != 0 || width % 2 != 0 || !(16..=WINDOW).contains(&width)
+                {
+                    continue;
+                }
+                for y in (0..=WINDOW - height).step_by(16) {
+                    for x in (0..=WINDOW - width).step_by(16) {
+                        all.push(Self { x, y, width, height });
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
+/// A fully connected layer.
+pub(super) struct Layer {
+    /// A row of weights for each output.
+    pub(super) weights: Vec<f32>,
+    /// One for each output.
+    pub(super) biases: Vec<f32>,
+}
+
+/// Features of a window → how likely it is a face, and where in it the face lies.
+pub(super) struct Network {
+    /// What it looks at.
+    pub(super) patches: Vec<Patch>,
+    /// The least probability that is let through.
+    pub(super) threshold: f32,
+    /// ReLU after each but the last, which ends in a sigmoid and has four outputs.
+    pub(super) layers: Vec<Layer>,
+}
+
+impl Network {
+    /// Probability of a face, shift right, shift down, growth of the window in `scratch`, each 0–1.
+    pub(super) fn run(&self, scratch: &mut Scratch) -> [f32; 4] {
+        scratch.sum_gradients();
+        scratch.input.clear();
+        for &patch in &self.patches {
+            scratch.append(patch);
+        }
+        let last = self.layers.len().saturating_sub(1);
+        for (i, layer) in self.layers.iter().enumerate() {
+            scratch.output.clear();
+            let rows = layer.weights.chunks_exact(scratch.input.len().max(1));
+            scratch.output.extend(rows.zip(&layer.biases).map(|(row, bias)| {
+                let sum = dot(row, &scratch.input) + bias;
+                if i == last {
+                    1.0 / (1.0 + (-sum).exp())
+                } else {
+                    sum.max(0.0)
+                }
+            }));
+            std::mem::swap(&mut scratch.input, &mut scratch.output);
+        }
+        let mut outputs = [0.0; 4];
+        for (output, &value) in outputs.iter_mut().zip(&scratch.input) {
+            *output = value;
+        }
+        outputs
+    }
+}
+
+/// Sixteen sums side by side, so that the processor can add several at once.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0f32; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for i in 0..LANES {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_lie_in_the_window() {
+        let all = Patch::all();
+        assert!(
+            all.iter()
+                .all(|p| p.x + p.width <= WINDOW && p.y + p.height <= WINDOW)
+        );
+        assert_eq!((all[0].width, all[0].x, all[1].x), (16, 0, 16));
+    }
+
+    #[test]
+    fn sums_are_those_of_the_gradients() {
+        let mut scratch = Scratch::default();
+        for (y, row) in scratch.window.iter_mut().enumerate() {
+            for (x, p) in row.iter_mut().enumerate() {
+                // A slope to the right on top, to the left below.
+                *p = if y < 20 { 3 * x } else { 3 * (WINDOW - x) } as u8;
+            }
+        }
+        scratch.sum_gradients();
+        let total = |rows: usize| scratch.sums[rows].map(|c| c.iter().map(|&v| i32::from(v)).sum::<i32>());
+        // dx is ±6 everywhere, twice 3 at the border; it cancels in the whole and not in its size.
+        let whole = total(WINDOW);
+        assert_eq!(whole[0] + whole[2], 0);
+        assert_eq!(whole[1] + whole[3], 6 * 1600);
+        let top = total(19);
+        assert_eq!((top[0], top[1], top[4]), (6 * 760, 6 * 760, 0));
+    }
+
+    #[test]
+    fn a_network_is_layers_of_sums() {
+        let network = Network {
+            patches: vec![Patch {
+                x: 0,
+                y: 0,
+                width: 40,
+                height: 40,
+            }],
+            threshold: 0.5,
+            layers: vec![
+                Layer {
+                    weights: [vec![1.0; 32], vec![-1.0; 32]].concat(),
+                    biases: vec![0.5, 0.5],
+                },
+                Layer {
+                    weights: vec![0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 2.0, 2.0],
+                    biases: vec![0.0; 4],
+                },
+            ],
+        };
+        // A flat window has no gradients: the first layer is its biases.
+        let outputs = network.run(&mut Scratch::default());
+        for (got, sum) in outputs.iter().zip([0.0f32, 0.5, 0.5, 2.0]) {
+            assert!((got - 1.0 / (1.0 + (-sum).exp())).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn dot_counts_every_term() {
+        let a: Vec<f32> = (0..37).map(|i| i as f32).collect();
+        assert_eq!(dot(&a, &a), (0..37).map(|i| (i * i) as f32).sum::<f32>());
+    }
+}

@@ -1,0 +1,127 @@
+//! What the routes that take pictures share: reading the request, and answering each picture so that what
+//! is wrong with one is said in its place.
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{Query, Request},
+    http::Uri,
+    response::Response,
+};
+use tokio::task::JoinSet;
+
+use super::{
+    App, body,
+    input::{self, Kind, Picture, Pictures},
+    observe::Timing,
+    problem::Problem,
+};
+use crate::{image::Limits, metrics::Rejected, model::Model};
+
+/// JSON bodies up to that many bytes are taken apart where they are: that takes less time than a change of
+/// threads.
+const JSON_INLINE: usize = 16 << 10;
+
+/// Why a picture has no answer.
+pub(super) enum Fault {
+    /// It is the picture's fault: among several, an entry of its own.
+    Picture(Problem),
+    /// It is not: the whole request fails and can be sent again.
+    Request(Problem),
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Picture(problem) | Fault::Request(problem) => problem,
+        }
+    }
+}
+
+/// Reads the request's pictures and runs `work` on them until the deadline at most. The room that the body
+/// takes in memory is held until the answer is ready.
+pub(super) async fn take<F>(
+    app: &Arc<App>,
+    request: Request,
+    work: impl FnOnce(Arc<Model>, Pictures, Instant) -> F,
+) -> Result<Response, Problem>
+where
+    F: Future<Output = Result<Response, Problem>>,
+{
+    let model = app
+        .ready_model()
+        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))?;
+    let (parts, body) = request.into_parts();
+    let kind = Kind::of(&parts.headers)?;
+    let held = body::read(app, body).await?;
+    if held.bytes.is_empty() {
+        return Err(Problem::empty_body());
+    }
+    let deadline = Instant::now() + app.config.request_timeout;
+    let work = async {
+        let max = app.config.max_images.get();
+        let bytes = held.bytes.clone();
+        let pictures = match kind {
+            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
+            Kind::Multipart => input::parse_multipart(&parts.headers, bytes, max).await?,
+            Kind::Json if bytes.len() <= JSON_INLINE => input::parse_json(&bytes, max)?,
+            Kind::Json => {
+                let parse = app.decoder.run(move || input::parse_json(&bytes, max)).await;
+                parse.map_err(|e| Problem::internal(e.0))??
+            }
+        };
+        work(model, pictures, deadline).await
+    };
+    tokio::time::timeout_at(deadline.into(), work)
+        .await
+        .unwrap_or_else(|_| Err(Problem::deadline_exceeded()))
+}
+
+/// Answers several pictures at the same time; the answers stand in the order of the pictures.
+pub(super) async fn each<T, F>(
+    pictures: Vec<Picture>,
+    work: impl Fn(Picture) -> F,
+) -> Result<(Vec<Result<T, Problem>>, Timing), Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<(T, Timing), Fault>> + Send + 'static,
+{
+    let images = pictures.len();
+    // Dropping the set, on an error or a deadline, ends what is still under way.
+    let mut tasks = JoinSet::new();
+    for (n, picture) in pictures.into_iter().enumerate() {
+        let answer = work(picture);
+        tasks.spawn(async move { (n, answer.await) });
+    }
+    let mut answers = Vec::with_capacity(images);
+    let mut timing = Timing::default();
+    while let Some(done) = tasks.join_next().await {
+        let (n, result) = done.map_err(|e| Problem::internal(e.to_string()))?;
+        match result {
+            Ok((answer, t)) => {
+                timing = timing.max(t);
+                answers.push((n, Ok(answer)));
+            }
+            Err(Fault::Picture(problem)) => answers.push((n, Err(problem))),
+            Err(Fault::Request(problem)) => return Err(problem),
+        }
+    }
+    answers.sort_unstable_by_key(|(n, _)| *n);
+    let answers = answers.into_iter().map(|(_, answer)| answer).collect();
+    Ok((answers, Timing { images, ..timing }))
+}
+
+/// What a picture may be.
+pub(super) fn limits(app: &App) -> Limits {
+    Limits {
+        max_pixels: app.config.max_pixels,
+        ..Limits::default()
+    }
+}
+
+/// The query string's parameters.
+pub(super) fn query(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    Query::try_from_uri(uri)
+        .map(|Query(pairs)| pairs)
+        .map_err(|e| Problem::bad_request("the query string cannot be read").inside(e.to_string()))
+}
