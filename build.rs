@@ -1,5 +1,6 @@
-//! Tells the linker where libtorch lies, so that neither binary needs `LD_LIBRARY_PATH`, and fetches the
-//! face detector's model file out of the `rustface` crate.
+//! Tells the linker where libtorch lies, so that neither binary needs `LD_LIBRARY_PATH`; compiles the packed
+//! engine's loops, once for each instruction set; and fetches the face detector's model file out of the
+//! `rustface` crate.
 
 use std::{
     env, fs,
@@ -9,7 +10,89 @@ use std::{
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    compile_loops();
     face_model();
+    link_libtorch();
+}
+
+/// What AVX-512 means everywhere here.
+const AVX512: [&str; 7] = [
+    "-mavx2",
+    "-mfma",
+    "-mavx512f",
+    "-mavx512bw",
+    "-mavx512vl",
+    "-mavx512dq",
+    "-mprefer-vector-width=512",
+];
+
+/// `csrc/kernels.cpp` is compiled once for each instruction set; which of them run is decided at start.
+fn compile_loops() {
+    const SOURCES: &str = "src/engine/packed/csrc";
+    println!("cargo:rerun-if-changed={SOURCES}");
+    let mut dispatch = loops();
+    dispatch.file(format!("{SOURCES}/dispatch.cpp"));
+    let out = env::var_os("OUT_DIR").unwrap_or_default();
+    let mut add = |name: &str, flags: &[&str]| {
+        let mut build = loops();
+        // An object's name follows from its source alone.
+        build.out_dir(Path::new(&out).join(name));
+        build
+            .file(format!("{SOURCES}/kernels.cpp"))
+            .define("FER_NAME", name);
+        for flag in flags {
+            build.flag(flag);
+        }
+        for object in build.compile_intermediates() {
+            dispatch.object(object);
+        }
+    };
+    add("fer_portable", &[]);
+    if env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {
+        add("fer_avx2", &["-mavx2", "-mfma"]);
+        add("fer_avx512", &AVX512);
+        add("fer_bf16", &[&AVX512[..], &["-mavx512bf16"]].concat());
+        add("fer_vnni", &[&AVX512[..], &["-mavx512vnni"]].concat());
+        // GCC 11 and Clang 11 know tiles.
+        let tiles = [
+            "-mavx512bf16",
+            "-mavx512vnni",
+            "-mamx-tile",
+            "-mamx-bf16",
+            "-mamx-int8",
+        ];
+        let known = tiles
+            .iter()
+            .all(|flag| loops().is_flag_supported(flag).unwrap_or(false));
+        if known {
+            add("fer_amx", &[&AVX512[..], &tiles].concat());
+            dispatch.define("FER_AMX_TILES", None);
+        }
+        dispatch.define("FER_X86", None);
+    }
+    dispatch.compile("fer_packed");
+}
+
+/// Optimised in every profile: tests run whole networks through them.
+fn loops() -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++17")
+        .cpp_link_stdlib(None)
+        .opt_level(3)
+        .flag("-fno-exceptions")
+        .flag("-fno-rtti")
+        // Multiply-add in one instruction, which standard C++ leaves to the compiler.
+        .flag("-ffp-contract=fast")
+        .flag_if_supported("-Wno-psabi")
+        // GCC's own headers start from undefined registers on purpose.
+        .flag_if_supported("-Wno-uninitialized")
+        .flag_if_supported("-Wno-maybe-uninitialized");
+    build
+}
+
+fn link_libtorch() {
     println!("cargo:rustc-check-cfg=cfg(libtorch_cuda)");
     // torch-sys (`links = "tch"`) says where it found libtorch.
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB") else {

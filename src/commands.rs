@@ -1,4 +1,4 @@
-//! The commands that do not serve: `predict` and `healthcheck`.
+//! The commands that do not serve: `predict`, `bench` and `healthcheck`.
 
 use std::{
     fs,
@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::{
     batcher::panic_text,
-    config::{HealthcheckArgs, PredictArgs},
+    config::{BenchArgs, HealthcheckArgs, PredictArgs},
     emotion::Probabilities,
-    engine::Classifier,
+    engine::{Classifier, ModelFolder},
     http::{
         problem::Problem,
         types::{Entry, ModelRef, Prediction, Scores},
@@ -126,6 +126,34 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), String> {
 fn complain(text: &str) {
     // If standard error is closed there is nobody to tell; the exit code still does.
     let _ = writeln!(io::stderr(), "fer-serve: {text}");
+}
+
+/// `fer-serve bench`: images per second of every engine that this machine and the folder allow.
+#[must_use]
+pub fn bench(args: &BenchArgs) -> ExitCode {
+    let options = crate::bench::Options {
+        batches: args.batches.iter().map(|n| n.get()).collect(),
+        workers: args.workers.iter().map(|n| n.get()).collect(),
+        repeats: args.repeats.get(),
+        duration: Duration::from_millis(args.duration_ms.get() as u64),
+    };
+    let report = ModelFolder::open(&args.model).and_then(|folder| crate::bench::run(&folder, &options));
+    let text = match report {
+        Ok(report) if args.json => serde_json::to_string(&report).map_err(|e| e.to_string()),
+        Ok(report) => Ok(report.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let printed = text.and_then(|text| {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", text.trim_end()).map_err(|e| e.to_string())
+    });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `fer-serve healthcheck [URL]`: exit code 0 if the server is ready, 1 if not, within 2 s.

@@ -8,7 +8,10 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use crate::{engine::DeviceRequest, faces::Options};
+use crate::{
+    engine::{DeviceRequest, EngineRequest, PrecisionRequest},
+    faces::Options,
+};
 use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
@@ -27,6 +30,8 @@ enum Sub {
     Run(RunArgs),
     /// Classify picture files, one JSON answer a line, no server
     Predict(PredictArgs),
+    /// Images per second of the loaded model in this process: engines, precisions, batches, workers
+    Bench(BenchArgs),
     /// Exit 0 if a server is ready, 1 if not; for a container's HEALTHCHECK
     Healthcheck(HealthcheckArgs),
 }
@@ -38,6 +43,8 @@ pub enum Command {
     Run(Box<Config>),
     /// Classify files.
     Predict(PredictArgs),
+    /// Measure the engines.
+    Bench(BenchArgs),
     /// Ask a server whether it is ready.
     Healthcheck(HealthcheckArgs),
 }
@@ -51,6 +58,13 @@ pub struct ModelArgs {
     /// auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one
     #[arg(long, env = "FER_DEVICE", default_value_t = DeviceRequest::Auto)]
     pub device: DeviceRequest,
+    /// What runs the network: torchscript is libtorch on model.pt; packed is this program's own loops on
+    /// model.safetensors, CPU only; auto takes the fastest that agrees with TorchScript at the start
+    #[arg(long, env = "FER_ENGINE", default_value_t = EngineRequest::Auto)]
+    pub engine: EngineRequest,
+    /// auto, f32, bf16 or int8
+    #[arg(long, env = "FER_PRECISION", default_value_t = PrecisionRequest::Auto)]
+    pub precision: PrecisionRequest,
     /// Intra-op threads of each worker
     #[arg(long, env = "FER_THREADS", value_name = "N", default_value = "1", value_parser = count(1024))]
     pub threads: NonZeroUsize,
@@ -88,6 +102,32 @@ pub struct PredictArgs {
     /// Most pixels (width × height) of a picture
     #[arg(long, env = "FER_MAX_PIXELS", value_name = "N", default_value = MAX_PIXELS, value_parser = pixels())]
     pub max_pixels: u64,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `fer-serve bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Model folder (model.json, model.pt, …)
+    #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
+    pub model: PathBuf,
+    /// Print one JSON object instead of a table
+    #[arg(long, env = "FER_JSON")]
+    pub json: bool,
+    /// Faces in a call, several sizes
+    #[arg(long, env = "FER_BATCHES", value_name = "N,…", value_delimiter = ',', default_value = "1,8,32", value_parser = count(1024))]
+    pub batches: Vec<NonZeroUsize>,
+    /// Workers at once, one thread each, several counts
+    #[arg(long, env = "FER_WORKERS", value_name = "N,…", value_delimiter = ',', default_value = "1,2", value_parser = count(1024))]
+    pub workers: Vec<NonZeroUsize>,
+    /// Measurements of each point; the median counts
+    #[arg(long, env = "FER_REPEATS", value_name = "N", default_value = "5", value_parser = count(1000))]
+    pub repeats: NonZeroUsize,
+    /// Length of a measurement in milliseconds
+    #[arg(long, env = "FER_DURATION_MS", value_name = "N", default_value = "200", value_parser = count(60_000))]
+    pub duration_ms: NonZeroUsize,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -267,6 +307,7 @@ impl Config {
             None => Command::Run(Box::new(Self::check(cli.run)?)),
             Some(Sub::Run(run)) => Command::Run(Box::new(Self::check(run)?)),
             Some(Sub::Predict(args)) => Command::Predict(args),
+            Some(Sub::Bench(args)) => Command::Bench(args),
             Some(Sub::Healthcheck(args)) => Command::Healthcheck(args),
         })
     }

@@ -23,10 +23,12 @@
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
 //! - [`serve`]: load, warm up, serve, drain
+//! - [`bench`]: how fast the engines are
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
 pub mod batcher;
+pub mod bench;
 pub mod commands;
 pub mod config;
 pub mod decode;

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             telemetry::init(&args.log);
             commands::predict(&args)
         }
+        Ok(Command::Bench(args)) => {
+            telemetry::init(&args.log);
+            commands::bench(&args)
+        }
         Ok(Command::Healthcheck(args)) => commands::healthcheck(&args),
         Err(error) => error.exit(),
     }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::{
-    batcher::{Batcher, Factory, Layout, Policy, StartError},
+    batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
-    engine::{Classifier, EngineError, Manifest, ModelFolder, TorchScript},
+    engine::{Chosen, Classifier, EngineError, Manifest, ModelFolder, select},
     metrics::Metrics,
 };
 
@@ -37,7 +37,7 @@ impl Model {
             },
             queue: config.queue(cuda),
         };
-        let factory = factory(folder, device, config.model.threads.get());
+        let factory = factory(&folder, device, &config.model)?;
         Ok(Self {
             manifest,
             batcher: Batcher::start(&factory, layout, metrics)?,
@@ -49,18 +49,27 @@ impl Model {
 ///
 /// # Errors
 /// As [`Model::load`].
-pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), EngineError> {
+pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), StartError> {
     let device = args.device.resolve()?;
     let folder = ModelFolder::open(&args.model)?;
     let manifest = folder.manifest().clone();
-    Ok((manifest, factory(folder, device, args.threads.get())()?))
+    Ok((manifest, factory(&folder, device, args)?()?))
 }
 
-fn factory(folder: ModelFolder, device: tch::Device, threads: usize) -> Arc<Factory> {
-    Arc::new(move || {
+/// Chooses the engine and says how each worker builds its own.
+fn factory(folder: &ModelFolder, device: tch::Device, args: &ModelArgs) -> Result<Arc<Factory>, StartError> {
+    let threads = i32::try_from(args.threads.get()).unwrap_or(i32::MAX);
+    let choose = || -> Result<Chosen, EngineError> {
+        tch::set_num_threads(threads);
+        select(folder, device, args.engine, args.precision)
+    };
+    // On a thread of its own, which ends: libtorch keeps memory and settings for every thread it ran on.
+    let chosen = std::thread::scope(|scope| scope.spawn(choose).join())
+        .map_err(|panic| StartError::Panic(panic_text(&*panic)))??;
+    Ok(Arc::new(move || {
         // OpenMP's count is per thread: it holds for the thread that sets it, and libtorch hands the last
         // value set to threads that are new to it. Each worker therefore sets its own.
-        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
-        Ok(Box::new(TorchScript::load(&folder, device)?))
-    })
+        tch::set_num_threads(threads);
+        chosen.engine()
+    }))
 }

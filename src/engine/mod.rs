@@ -3,12 +3,20 @@
 //! Tensors stay below this module; callers hand in [`Face`]s and get seven logits each.
 
 mod folder;
+pub mod packed;
+mod probe;
+mod request;
+pub mod select;
 mod torchscript;
 
 pub use folder::{
     FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
     sha256_hex,
 };
+pub use packed::{Calibration, Isa, Packed, PlainNetwork, Precision, calibrate};
+pub use probe::drawn_faces;
+pub use request::{EngineRequest, PrecisionRequest};
+pub use select::{Chosen, select};
 pub use torchscript::{TorchScript, to_input, to_logits};
 
 use std::{fmt, path::PathBuf, str::FromStr};
@@ -164,6 +172,9 @@ pub enum EngineError {
     /// libtorch said no.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// The packed engine cannot be had, for the reason given.
+    #[error("packed engine: {0}")]
+    Packed(String),
     /// The module does not map `[N,1,48,48]` to `[N,7]`.
     #[error("the model gives an output of shape {got:?}; [{batch}, 7] is wanted")]
     Shape {

@@ -4,10 +4,12 @@ use super::{output, stderr, stdout};
 use crate::support::model;
 
 /// Each flag of the server.
-const FLAGS: [&str; 24] = [
+const FLAGS: [&str; 26] = [
     "listen",
     "model",
     "device",
+    "engine",
+    "precision",
     "threads",
     "workers",
     "decode-threads",

@@ -1,0 +1,237 @@
+use std::path::Path;
+
+use super::*;
+use crate::{
+    engine::packed::{Cost, FILE_CALIBRATION, Isa, calibrate},
+    train::{
+        checkpoint::{Rows, State, Sums},
+        export::{Identity, export},
+        network::Network,
+        recipe::Recipe,
+    },
+};
+
+/// A model folder with random weights.
+fn folder(path: &Path) -> ModelFolder {
+    tch::manual_seed(3);
+    let network = Network::new(Device::Cpu).unwrap();
+    let state = State {
+        recipe: Recipe::default(),
+        precision: "f32".to_owned(),
+        rows: Rows {
+            train: 1,
+            valid: 1,
+            sha256: String::new(),
+        },
+        epoch: 1,
+        step: 0,
+        sums: Sums::default(),
+        best: None,
+    };
+    export(
+        &network,
+        &state,
+        &Identity {
+            name: "m".to_owned(),
+            version: "1".to_owned(),
+        },
+        path,
+    )
+    .unwrap();
+    ModelFolder::open(path).unwrap()
+}
+
+fn write_calibration(folder: &ModelFolder, change: impl FnOnce(&mut Calibration)) {
+    let network = PlainNetwork::load(folder).unwrap();
+    let weights = &folder.manifest().files[FILE_SAFETENSORS].sha256;
+    let mut calibration = calibrate(&network, weights, &drawn_faces(8)).unwrap();
+    change(&mut calibration);
+    std::fs::write(
+        folder.file(FILE_CALIBRATION),
+        serde_json::to_vec(&calibration).unwrap(),
+    )
+    .unwrap();
+}
+
+fn cost_of(points: f64) -> Option<Cost> {
+    let accuracy_int8 = 0.7 - points / 100.0;
+    Some(Cost {
+        faces: 1000,
+        accuracy_f32: 0.7,
+        accuracy_int8,
+        agreement: 0.99,
+    })
+}
+
+fn chosen(
+    folder: &ModelFolder,
+    engine: EngineRequest,
+    precision: PrecisionRequest,
+) -> Result<Chosen, EngineError> {
+    select(folder, Device::Cpu, engine, precision)
+}
+
+fn tried(chosen: &Chosen, precision: &str) -> bool {
+    chosen
+        .trials()
+        .iter()
+        .any(|t| t.engine == "packed" && t.precision == precision)
+}
+
+#[test]
+fn takes_one_that_agrees_and_says_what_it_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let chosen = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Auto).unwrap();
+    assert!(tried(&chosen, "f32") && chosen.trials().iter().any(|t| t.engine == "torchscript"));
+    assert_eq!(tried(&chosen, "bf16"), Isa::best(Precision::Bf16).is_some());
+    assert!(!tried(&chosen, "int8"), "there is no calibration");
+    // The winner is the one with the least time, by the numbers it reports itself.
+    let best = chosen
+        .trials()
+        .iter()
+        .filter(|t| t.refused.is_none())
+        .min_by(|a, b| cost(&a.images_per_second.unwrap()).total_cmp(&cost(&b.images_per_second.unwrap())))
+        .unwrap();
+    assert_eq!(
+        (best.engine, best.precision),
+        (chosen.info().engine, chosen.info().precision)
+    );
+    // What it builds answers as TorchScript does.
+    let faces = drawn_faces(40);
+    let mut engine = chosen.engine().unwrap();
+    assert_eq!(engine.info(), *chosen.info());
+    let got = probabilities(&engine.classify(&faces).unwrap()).unwrap();
+    let wanted = TorchScript::load(&folder, Device::Cpu)
+        .unwrap()
+        .classify(&faces)
+        .unwrap();
+    for (a, b) in got.iter().zip(probabilities(&wanted).unwrap()) {
+        assert!(
+            a.values()
+                .iter()
+                .zip(b.values())
+                .all(|(x, y)| (x - y).abs() < tolerance(Precision::Bf16))
+        );
+    }
+}
+
+#[test]
+fn what_is_asked_for_by_name_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let both = |e, p| {
+        let c = chosen(&folder, e, p).unwrap();
+        (c.info().engine, c.info().precision)
+    };
+    assert_eq!(
+        both(EngineRequest::TorchScript, PrecisionRequest::Auto),
+        ("torchscript", "f32")
+    );
+    assert_eq!(
+        both(EngineRequest::Packed, PrecisionRequest::F32),
+        ("packed", "f32")
+    );
+    assert_eq!(both(EngineRequest::Packed, PrecisionRequest::Auto).0, "packed");
+    if Isa::best(Precision::Bf16).is_some() {
+        assert_eq!(
+            both(EngineRequest::Auto, PrecisionRequest::Bf16),
+            ("packed", "bf16")
+        );
+    }
+    let none = chosen(&folder, EngineRequest::TorchScript, PrecisionRequest::Bf16)
+        .unwrap_err()
+        .to_string();
+    assert!(none.contains("--engine torchscript --precision bf16"), "{none}");
+    let int8 = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Int8)
+        .unwrap_err()
+        .to_string();
+    assert!(int8.contains(FILE_CALIBRATION), "{int8}");
+}
+
+#[test]
+fn int8_joins_in_by_itself_only_at_a_known_and_small_cost() {
+    if Isa::best(Precision::Int8).is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    for (cost, joins) in [
+        (None, false),
+        (cost_of(0.29), true),
+        (cost_of(0.31), false),
+        (cost_of(-0.1), true),
+    ] {
+        write_calibration(&folder, |c| c.cost = cost);
+        let auto = chosen(&folder, EngineRequest::Packed, PrecisionRequest::Auto).unwrap();
+        assert_eq!(tried(&auto, "int8"), joins, "{cost:?}");
+    }
+    let named = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Int8).unwrap();
+    assert_eq!(named.info().precision, "int8");
+}
+
+#[test]
+fn an_engine_that_does_not_agree_is_refused() {
+    if Isa::best(Precision::Int8).is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    // Ranges so small that every activation is cut off.
+    write_calibration(&folder, |c| {
+        c.cost = cost_of(0.0);
+        c.largest.values_mut().for_each(|x| *x *= 1e-3);
+    });
+    let named = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Int8)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        named.contains("nothing here can serve") || named.contains("off"),
+        "{named}"
+    );
+    let auto = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Auto).unwrap();
+    let int8 = auto.trials().iter().find(|t| t.precision == "int8").unwrap();
+    assert!(int8.refused.is_some() && auto.info().precision != "int8");
+}
+
+#[test]
+fn a_calibration_of_other_weights_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    write_calibration(&folder, |c| c.weights_sha256 = "0".repeat(64));
+    let error = Calibration::load(&folder).unwrap_err().to_string();
+    assert!(error.contains("other weights"), "{error}");
+    std::fs::write(folder.file(FILE_CALIBRATION), "{").unwrap();
+    assert!(
+        Calibration::load(&folder)
+            .unwrap_err()
+            .to_string()
+            .contains("not a calibration")
+    );
+}
+
+#[test]
+fn a_folder_without_weights_by_name_runs_on_torchscript() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    let path = dir.path().join(crate::engine::FILE_MANIFEST);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["files"]
+        .as_object_mut()
+        .unwrap()
+        .remove(FILE_SAFETENSORS);
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let folder = ModelFolder::open(dir.path()).unwrap();
+    let auto = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Auto).unwrap();
+    assert_eq!(auto.info().engine, "torchscript");
+    let named = chosen(&folder, EngineRequest::Packed, PrecisionRequest::Auto)
+        .unwrap_err()
+        .to_string();
+    assert!(named.contains(FILE_SAFETENSORS), "{named}");
+}
+
+#[test]
+fn workers_may_share_what_was_chosen() {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Chosen>();
+}
