@@ -18,7 +18,7 @@ PNG = "image/png"
 
 
 def main_job(port: int) -> None:
-    """Every form of request, one wrong picture, and the routes around them."""
+    """Every form of request to /predict, one wrong picture, /faces, and the routes around them."""
     first, second = pictures.png(48, 48), pictures.png(640, 480, 1.0)
     raw = prediction(request(port, "POST", "/predict", first, PNG))
     coded = [base64.b64encode(picture).decode() for picture in (first, second)]
@@ -35,6 +35,10 @@ def main_job(port: int) -> None:
     wrong = request(port, "POST", "/predict", b"this is no picture", PNG)
     require(wrong.status in (415, 422), f"no picture: status {wrong.status}")
     require(wrong.headers["content-type"] == "application/problem+json", f"no problem: {wrong.headers}")
+    faces = request(port, "POST", "/faces", second, PNG)
+    require(faces.status == 200 and faces.json()["faces"] == [], f"/faces of a picture without one: {faces.body[:300]!r}")
+    page = request(port, "GET", "/")
+    require(page.status == 200 and page.headers["content-type"].startswith("text/html"), f"/: {page.status}")
     model = request(port, "GET", "/model").json()
     require(len(model["labels"]) == 7, f"/model: {model}")
     metrics = request(port, "GET", "/metrics").body.decode()
