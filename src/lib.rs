@@ -23,7 +23,7 @@
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
 //! - [`serve`]: load, warm up, serve, drain
-//! - [`bench`]: how fast the engines are
+//! - [`mod@bench`]: how fast the engines are
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 

@@ -47,7 +47,7 @@ impl Face {
         pixels.try_into().ok().map(Self)
     }
 
-    /// The face as an 8-bit gray PNG, which [`decode`] turns into the same bytes.
+    /// The face as an 8-bit gray PNG, which [`decode()`] turns into the same bytes.
     #[must_use]
     pub fn to_png(&self) -> Vec<u8> {
         use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
@@ -122,7 +122,7 @@ impl Limits {
     }
 }
 
-/// A gray picture of any size, upright: what [`decode`] squeezes into a [`Face`].
+/// A gray picture of any size, upright: what [`decode()`] squeezes into a [`Face`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LumaImage {
     width: u32,
@@ -182,7 +182,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Face, ImageError> {
     Ok(Face::from_gray(&upright.pixels).unwrap_or(face))
 }
 
-/// Decodes one picture to full-size gray, upright: the step before [`decode`] resizes.
+/// Decodes one picture to full-size gray, upright: the step before [`decode()`] resizes.
 ///
 /// # Errors
 /// [`ImageError`], whose text is meant for the client.
