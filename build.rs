@@ -11,6 +11,7 @@ use std::{
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     compile_loops();
+    compile_block1();
     face_model();
     link_libtorch();
 }
@@ -71,6 +72,13 @@ fn compile_loops() {
         dispatch.define("FER_X86", None);
     }
     dispatch.compile("fer_packed");
+}
+
+/// The first block in training; its compiler makes a version for each instruction set.
+fn compile_block1() {
+    const SOURCE: &str = "src/train/csrc/block1.cpp";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    loops().file(SOURCE).compile("fer_block1");
 }
 
 /// Optimised in every profile: tests run whole networks through them.

@@ -19,21 +19,64 @@ pub fn plain(face: &[u8; PIXELS], input: &InputSpec, out: &mut [f32]) {
     }
 }
 
-/// A random view of the face, scaled. `out` has [`PIXELS`] values.
-pub fn view(face: &[u8; PIXELS], how: &Augmentation, input: &InputSpec, rng: &mut impl Rng, out: &mut [f32]) {
+/// A random view of the face or of its mirror image, scaled. `out` has [`PIXELS`] values.
+pub fn view(
+    face: &[u8; PIXELS],
+    mirror: bool,
+    how: &Augmentation,
+    input: &InputSpec,
+    rng: &mut impl Rng,
+    out: &mut [f32],
+) {
     let (factor, offset) = affine(input);
-    let map = Map::draw(how, rng);
+    let map = Map::draw(mirror, how, rng);
     let contrast = 1.0 + around_zero(rng, how.contrast);
     let brightness = 255.0 * around_zero(rng, how.brightness);
+    let mut source = [0f32; PIXELS];
+    for (s, p) in source.iter_mut().zip(face) {
+        *s = f32::from(*p);
+    }
+    if rng.random::<f64>() < how.blur {
+        blur(&mut source, 0.5 + 0.8 * rng.random::<f32>());
+    }
     for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
         for (x, o) in row.iter_mut().enumerate() {
-            let gray = map.sample(face, x, y);
+            let gray = map.sample(&source, x, y);
             let gray = ((gray - 127.5) * contrast + 127.5 + brightness).clamp(0.0, 255.0);
             *o = gray * factor + offset;
         }
     }
     if rng.random::<f64>() < how.erase {
         erase(rng, factor, offset, out);
+    }
+}
+
+/// Gaussian blur of that deviation (pixels, at most 1.5), five taps each way; beyond the edge the edge is repeated.
+fn blur(picture: &mut [f32; PIXELS], deviation: f32) {
+    let tap = |d: f32| (-0.5 * (d / deviation).powi(2)).exp();
+    let (near, far) = (tap(1.0), tap(2.0));
+    let all = 1.0 + 2.0 * (near + far);
+    let mix = |line: &[f32; SIDE], i: usize| {
+        let at = |d: usize, back: bool| {
+            line[if back {
+                i.saturating_sub(d)
+            } else {
+                (i + d).min(SIDE - 1)
+            }]
+        };
+        (line[i] + near * (at(1, true) + at(1, false)) + far * (at(2, true) + at(2, false))) / all
+    };
+    for row in picture.chunks_exact_mut(SIDE) {
+        let line: [f32; SIDE] = std::array::from_fn(|x| row[x]);
+        for (x, o) in row.iter_mut().enumerate() {
+            *o = mix(&line, x);
+        }
+    }
+    for x in 0..SIDE {
+        let line: [f32; SIDE] = std::array::from_fn(|y| picture[y * SIDE + x]);
+        for y in 0..SIDE {
+            picture[y * SIDE + x] = mix(&line, y);
+        }
     }
 }
 
@@ -61,8 +104,8 @@ const CENTRE: f32 = (SIDE as f32 - 1.0) / 2.0;
 
 impl Map {
     #[allow(clippy::cast_precision_loss)]
-    fn draw(how: &Augmentation, rng: &mut impl Rng) -> Self {
-        let mirror = if rng.random::<f64>() < how.flip { -1.0 } else { 1.0 };
+    fn draw(mirror: bool, how: &Augmentation, rng: &mut impl Rng) -> Self {
+        let mirror = if mirror { -1.0 } else { 1.0 };
         let angle = around_zero(rng, how.rotation).to_radians();
         let size = 1.0 / (1.0 + around_zero(rng, how.scale));
         let (sin, cos) = (angle.sin() * size, angle.cos() * size);
@@ -82,7 +125,7 @@ impl Map {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss
     )]
-    fn sample(&self, face: &[u8; PIXELS], x: usize, y: usize) -> f32 {
+    fn sample(&self, face: &[f32; PIXELS], x: usize, y: usize) -> f32 {
         let (dx, dy) = (x as f32 - CENTRE, y as f32 - CENTRE);
         let last = (SIDE - 1) as f32;
         let sx = (self.m[0] * dx + self.m[1] * dy + CENTRE + self.shift[0]).clamp(0.0, last);
@@ -90,7 +133,7 @@ impl Map {
         let (x0, y0) = (sx as usize, sy as usize);
         let (x1, y1) = ((x0 + 1).min(SIDE - 1), (y0 + 1).min(SIDE - 1));
         let (fx, fy) = (sx - x0 as f32, sy - y0 as f32);
-        let at = |x: usize, y: usize| f32::from(face[y * SIDE + x]);
+        let at = |x: usize, y: usize| face[y * SIDE + x];
         let top = at(x0, y0) + fx * (at(x1, y0) - at(x0, y0));
         let bottom = at(x0, y1) + fx * (at(x1, y1) - at(x0, y1));
         top + fy * (bottom - top)
@@ -148,12 +191,18 @@ mod tests {
         brightness: 0.0,
         contrast: 0.0,
         erase: 0.0,
+        blur: 0.0,
     };
 
     fn see(how: &Augmentation, seed: u64) -> Vec<f32> {
+        see_side(false, how, seed)
+    }
+
+    fn see_side(mirror: bool, how: &Augmentation, seed: u64) -> Vec<f32> {
         let mut out = vec![0.0; PIXELS];
         view(
             &drawn(),
+            mirror,
             how,
             &input(),
             &mut Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -179,7 +228,7 @@ mod tests {
             .chunks(SIDE)
             .flat_map(|r| r.iter().rev().map(|p| f32::from(*p)))
             .collect();
-        assert!(same(&see(&Augmentation { flip: 1.0, ..NONE }, 1), &mirrored));
+        assert!(same(&see_side(true, &NONE, 1), &mirrored));
     }
 
     #[test]
@@ -199,10 +248,31 @@ mod tests {
             brightness: 1.0,
             contrast: 1.0,
             erase: 1.0,
+            blur: 1.0,
         };
         for seed in 0..200 {
             assert!(see(&how, seed).iter().all(|v| (0.0..=255.0).contains(v)));
         }
+    }
+
+    #[test]
+    fn blurring_keeps_the_mean_and_takes_detail_away() {
+        let mut checks: [f32; PIXELS] = std::array::from_fn(|i| {
+            if (i + i / SIDE).is_multiple_of(2) {
+                0.0
+            } else {
+                200.0
+            }
+        });
+        blur(&mut checks, 1.0);
+        let inside = &checks[10 * SIDE..38 * SIDE];
+        let mean = inside.iter().sum::<f32>() / inside.len() as f32;
+        assert!((mean - 100.0).abs() < 1.0, "{mean}");
+        assert!(
+            inside
+                .chunks(SIDE)
+                .all(|row| row[4..44].iter().all(|v| (v - 100.0).abs() < 15.0))
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Device, Kind, Tensor};
 
@@ -210,6 +210,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
     let network = Network::new(run.device)?;
     if let Some(path) = &run.init {
         load_network(path, &network)?;
+        network.turn_scales_positive()?;
     }
     let state = State {
         recipe: recipe.clone(),
@@ -285,8 +286,10 @@ fn step(
     let mut pixels = vec![0f32; rows.len() * PIXELS];
     let mut labels = Vec::with_capacity(rows.len());
     for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+        let mirror = mirrored(recipe, epoch, *row, &mut rng);
         augment::view(
             train.face(*row),
+            mirror,
             &recipe.augmentation,
             &recipe.input,
             &mut rng,
@@ -294,13 +297,15 @@ fn step(
         );
         labels.push(i64::from(train.label(*row) as u8));
     }
-    let input = to_batch(&pixels, run.device)?;
     let labels = Tensor::f_from_slice(&labels)?.f_to_device(run.device)?;
-    let logits = at
+    let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
+        .f_to_device(run.device)?
+        .f_to_kind(Kind::Float)?;
+    let pass = at
         .network
-        .forward(&input, run.precision.kind(), Some(&recipe.dropout))?;
-    let loss = cross_entropy(&logits, &labels, recipe.label_smoothing)?;
-    loss.f_backward()?;
+        .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
+    let loss = cross_entropy(&pass.logits, &labels, recipe.label_smoothing, Some(&weights))?;
+    pass.backward(&loss)?;
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
     let numbers = Step {
         rate,
@@ -308,6 +313,7 @@ fn step(
         weight_decay: recipe.weight_decay,
     };
     at.sgd.step(&at.network, numbers)?;
+    at.network.keep_scales_positive()?;
     average(&at.average, &at.network, recipe.average_decay, done)?;
     let value = loss.f_double_value(&[])?;
     if !value.is_finite() {
@@ -316,7 +322,8 @@ fn step(
             step: at.state.step + 1,
         });
     }
-    let correct = logits
+    let correct = pass
+        .logits
         .f_argmax(1, false)?
         .f_eq_tensor(&labels)?
         .f_sum(Kind::Int64)?
@@ -325,6 +332,15 @@ fn step(
     at.state.sums.correct += correct.unsigned_abs();
     at.state.sums.rows += rows.len() as u64;
     Ok(())
+}
+
+/// Whether this epoch's view of a row is mirrored.
+fn mirrored(recipe: &Recipe, epoch: u32, row: usize, rng: &mut impl Rng) -> bool {
+    if (recipe.augmentation.flip - 0.5).abs() < f64::EPSILON {
+        (seed_for(recipe.seed, 0, row + 1) ^ i64::from(epoch)) & 1 == 1
+    } else {
+        rng.random::<f64>() < recipe.augmentation.flip
+    }
 }
 
 /// Scores of a network on plain faces, in float.
@@ -341,7 +357,7 @@ pub fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<
         for (row, out) in chunk.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
             augment::plain(data.face(*row), input, out);
         }
-        let logits = network.forward(&to_batch(&pixels, network.device())?, Kind::Float, None)?;
+        let logits = network.forward(&to_batch(&pixels, network.device())?, Kind::Float)?;
         for (row, logits) in chunk.iter().zip(crate::engine::to_logits(&logits, chunk.len())?) {
             let probabilities = Probabilities::from_logits(&logits).map_err(|e| {
                 TrainError::Usage(format!("validation row {}: {e}; the run has diverged", row + 1))

@@ -12,6 +12,7 @@
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
+pub mod block1;
 mod card;
 pub mod checkpoint;
 pub mod cli;

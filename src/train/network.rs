@@ -1,17 +1,19 @@
 //! The network of "Convolutional Neural Networks for Facial Expression Recognition" (arXiv 1704.06756):
 //! four convolutions and three dense layers, 3,823,367 parameters.
 //!
-//! Every convolution and hidden dense layer is followed by batch norm; a convolution then by 2×2 max
-//! pooling; both by ReLU and dropout. ReLU stands after the pooling: both are monotone, so the function is
-//! the same, on a quarter of the values.
+//! Every convolution and hidden dense layer is followed by batch norm, ReLU and dropout, every convolution by 2×2 max
+//! pooling. The pooling is computed first: batch norm's scale is kept positive, so it and ReLU are monotone and the
+//! function is the same, on a quarter of the values. (Batch statistics are then those of the pooled values.)
 
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
-use super::recipe::Dropout;
+use super::{block1::Block1, recipe::Dropout};
 use crate::{emotion::CLASSES, image::SIDE};
 
 /// Batch norm's ε, Keras' default.
 pub const BATCH_NORM_EPSILON: f64 = 1e-3;
+/// Below this no scale of a batch norm that stands behind a pooling falls.
+const SMALLEST_SCALE: f64 = 1e-3;
 /// Weight of the newest batch in batch norm's running mean and variance.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
@@ -242,55 +244,191 @@ impl Network {
         })
     }
 
-    /// Logits `[N,7]` (float) for a batch from [`to_batch`], computed in `kind` (float or bfloat16).
-    ///
-    /// With `dropout` the network is in training: batch statistics are used and tracked, values dropped at
-    /// those rates with libtorch's generator. Without it, running statistics and no dropout.
+    /// Logits `[N,7]` (float) for a batch from [`to_batch`], computed in `kind` (float or bfloat16), with running
+    /// statistics and without dropout.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn forward(&self, input: &Tensor, kind: Kind, dropout: Option<&Dropout>) -> Result<Tensor, TchError> {
-        let train = dropout.is_some();
-        let mut x = input.f_to_kind(kind)?;
+    pub fn forward(&self, input: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        let x = self.convolve(0, &input.f_to_kind(kind)?)?;
+        self.after_block1(x, None)
+    }
+
+    /// A forward pass in training, for scaled pixels (2,304 a face): batch statistics are used and tracked, values
+    /// dropped at those rates with libtorch's generator.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn forward_training(
+        &self,
+        pixels: Vec<f32>,
+        kind: Kind,
+        dropout: &Dropout,
+    ) -> Result<Pass<'_>, TchError> {
+        let first = &self.slots[0];
+        let (x, block1) = if self.device == Device::Cpu {
+            let of = |i: usize| &self.parameters[first.weight + i].tensor;
+            let block1 = Block1::forward(pixels, of(0), of(1), kind)?;
+            (block1.output.shallow_clone(), Some(block1))
+        } else {
+            let input = to_batch(&pixels, self.device)?.f_to_kind(kind)?;
+            (self.convolve(0, &input)?, None)
+        };
+        Ok(Pass {
+            logits: self.after_block1(x, Some(dropout))?,
+            block1,
+            weight: &self.parameters[first.weight].tensor,
+        })
+    }
+
+    /// Layer `i`'s convolution and pooling, in the kind of `x`.
+    fn convolve(&self, i: usize, x: &Tensor) -> Result<Tensor, TchError> {
+        let Kernel::Conv { padding, .. } = LAYERS[i].kernel else {
+            return Err(TchError::Torch(format!("{} is no convolution", LAYERS[i].name)));
+        };
+        let (weight, bias) = self.weight_and_bias(i, x.f_kind()?)?;
+        x.f_conv2d(&weight, Some(&bias), [1, 1], [as_i64(padding); 2], [1, 1], 1)?
+            .f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+    }
+
+    fn weight_and_bias(&self, i: usize, kind: Kind) -> Result<(Tensor, Tensor), TchError> {
+        let slot = &self.slots[i];
+        let of = |j: usize| self.parameters[slot.weight + j].tensor.f_to_kind(kind);
+        let bias = of(1)?;
+        // Batch norm takes a bias before it away again: its gradient is zero, and costs a pass to compute.
+        Ok((
+            of(0)?,
+            if slot.norm.is_some() {
+                bias.f_detach()?
+            } else {
+                bias
+            },
+        ))
+    }
+
+    /// From the pooled first convolution to the logits; in training with `dropout`.
+    fn after_block1(&self, pooled: Tensor, dropout: Option<&Dropout>) -> Result<Tensor, TchError> {
+        let kind = pooled.f_kind()?;
+        let mut x = pooled;
         for (i, (layer, slot)) in LAYERS.iter().zip(&self.slots).enumerate() {
-            let weight = self.parameters[slot.weight].tensor.f_to_kind(kind)?;
-            let bias = self.parameters[slot.weight + 1].tensor.f_to_kind(kind)?;
             x = match layer.kernel {
-                Kernel::Conv { padding, .. } => {
-                    x.f_conv2d(&weight, Some(&bias), [1, 1], [as_i64(padding); 2], [1, 1], 1)?
+                Kernel::Conv { .. } if i == 0 => x,
+                Kernel::Conv { .. } => self.convolve(i, &x)?,
+                Kernel::Dense => {
+                    let (weight, bias) = self.weight_and_bias(i, kind)?;
+                    x.f_flatten(1, -1)?.f_linear(&weight, Some(&bias))?
                 }
-                Kernel::Dense => x.f_flatten(1, -1)?.f_linear(&weight, Some(&bias))?,
             };
             let Some(norm) = slot.norm else { continue };
-            x = x.f_batch_norm(
-                Some(&self.parameters[norm.scale].tensor),
-                Some(&self.parameters[norm.scale + 1].tensor),
-                Some(&self.buffers[norm.mean].tensor),
-                Some(&self.buffers[norm.mean + 1].tensor),
-                train,
-                BATCH_NORM_MOMENTUM,
-                BATCH_NORM_EPSILON,
-                true,
-            )?;
-            if matches!(layer.kernel, Kernel::Conv { .. }) {
-                x = x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?;
-            }
-            x = x.f_relu()?;
+            x = x
+                .f_batch_norm(
+                    Some(&self.parameters[norm.scale].tensor),
+                    Some(&self.parameters[norm.scale + 1].tensor),
+                    Some(&self.buffers[norm.mean].tensor),
+                    Some(&self.buffers[norm.mean + 1].tensor),
+                    dropout.is_some(),
+                    BATCH_NORM_MOMENTUM,
+                    BATCH_NORM_EPSILON,
+                    true,
+                )?
+                .f_relu()?;
             if let Some(rate) = dropout.map(|d| d.0[i]).filter(|r| *r > 0.0) {
                 x = x.f_dropout(rate, true)?;
             }
         }
         x.f_to_kind(Kind::Float)
     }
+
+    /// Keeps the scale of every batch norm behind a pooling positive: see the top of this file. For after a step of
+    /// the optimiser.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn keep_scales_positive(&self) -> Result<(), TchError> {
+        let _no_grad = tch::no_grad_guard();
+        for (_, norm) in self.pooled() {
+            let mut scale = self.parameters[norm.scale].tensor.shallow_clone();
+            let _ = scale.f_clamp_min_(SMALLEST_SCALE)?;
+        }
+        Ok(())
+    }
+
+    /// Makes negative scales of batch norms behind a pooling positive without changing the function: the channel's
+    /// weights, bias and mean are negated with it. For weights that were trained elsewhere.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn turn_scales_positive(&self) -> Result<(), TchError> {
+        let _no_grad = tch::no_grad_guard();
+        for (slot, norm) in self.pooled() {
+            let scale = &self.parameters[norm.scale].tensor;
+            // −1 where the scale is negative, else 1.
+            let sign = scale
+                .f_lt(0.0)?
+                .f_to_kind(Kind::Float)?
+                .f_mul_scalar(-2.0)?
+                .f_add_scalar(1.0)?;
+            let weight = &self.parameters[slot.weight].tensor;
+            let _ = weight.shallow_clone().f_mul_(&sign.f_view([-1, 1, 1, 1])?)?;
+            for t in [
+                &self.parameters[slot.weight + 1].tensor,
+                &self.buffers[norm.mean].tensor,
+                scale,
+            ] {
+                let _ = t.shallow_clone().f_mul_(&sign)?;
+            }
+        }
+        self.keep_scales_positive()
+    }
+
+    fn pooled(&self) -> impl Iterator<Item = (&Slots, &Norm)> {
+        LAYERS
+            .iter()
+            .zip(&self.slots)
+            .filter(|(layer, _)| matches!(layer.kernel, Kernel::Conv { .. }))
+            .filter_map(|(_, slot)| Some((slot, slot.norm.as_ref()?)))
+    }
+}
+
+/// A forward pass in training, and what its backward pass needs.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    /// `[N,7]`, float.
+    pub logits: Tensor,
+    block1: Option<Block1>,
+    weight: &'a Tensor,
+}
+
+impl Pass<'_> {
+    /// Leaves the gradients of `loss`, which was computed from [`logits`](Self::logits), in the network's parameters.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn backward(&self, loss: &Tensor) -> Result<(), TchError> {
+        loss.f_backward()?;
+        if let Some(block1) = &self.block1 {
+            // tch cannot set a gradient; that of the product's sum is the one wanted.
+            self.weight
+                .f_mul(&block1.weight_gradient()?)?
+                .f_sum(Kind::Float)?
+                .f_backward()?;
+        }
+        Ok(())
+    }
 }
 
 /// Mean cross-entropy (nats) of logits `[N,7]` against labels `[N]` (int64), smoothed by `smoothing` (0–1;
-/// Szegedy et al. 2016).
+/// Szegedy et al. 2016), each label weighing as much as `weights` `[7]` says.
 ///
 /// # Errors
 /// What libtorch says.
-pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor, TchError> {
-    logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, smoothing)
+pub fn cross_entropy(
+    logits: &Tensor,
+    labels: &Tensor,
+    smoothing: f64,
+    weights: Option<&Tensor>,
+) -> Result<Tensor, TchError> {
+    logits.f_cross_entropy_loss(labels, weights, Reduction::Mean, -100, smoothing)
 }
 
 /// Normalised pixels, 2,304 a face, as the batch `[N,1,48,48]` in the layout the convolutions want.
@@ -377,7 +515,7 @@ mod tests {
         assert_eq!(side * side * LAYERS[3].outputs, LAYERS[4].inputs);
         let net = Network::new(Device::Cpu).unwrap();
         let x = to_batch(&vec![0.1; 3 * SIDE * SIDE], Device::Cpu).unwrap();
-        assert_eq!(net.forward(&x, Kind::Float, None).unwrap().size(), [3, 7]);
+        assert_eq!(net.forward(&x, Kind::Float).unwrap().size(), [3, 7]);
     }
 
     #[test]
@@ -387,18 +525,59 @@ mod tests {
         let pixels: Vec<f32> = (0..8 * SIDE * SIDE)
             .map(|i| ((i * 7919) % 255) as f32 / 255.0 - 0.5)
             .collect();
-        let x = to_batch(&pixels, Device::Cpu).unwrap();
         let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 4, 5, 6, 0]);
-        let logits = net.forward(&x, Kind::Float, Some(&Dropout([0.0; 6]))).unwrap();
-        cross_entropy(&logits, &labels, 0.1).unwrap().backward();
+        let pass = net
+            .forward_training(pixels, Kind::Float, &Dropout([0.0; 6]))
+            .unwrap();
+        pass.backward(&cross_entropy(&pass.logits, &labels, 0.1, None).unwrap())
+            .unwrap();
         for p in net.parameters() {
-            // A bias in front of batch norm has a gradient of zero up to rounding; all others move.
-            let moved = p.tensor.grad().abs().max().double_value(&[]) > 0.0;
+            // A bias in front of batch norm has none: it would be zero up to rounding.
+            let idle = p.name.ends_with(".bias") && !p.name.contains(".bn.") && p.name != "output.bias";
+            assert_eq!(p.tensor.grad().defined(), !idle, "{}", p.name);
             assert!(
-                p.tensor.grad().defined() && (moved || p.name.ends_with("bias")),
+                idle || p.tensor.grad().abs().max().double_value(&[]) > 0.0,
                 "{}",
                 p.name
             );
         }
+    }
+
+    #[test]
+    fn negative_scales_are_turned_without_changing_the_network() {
+        tch::manual_seed(5);
+        let net = Network::new(Device::Cpu).unwrap();
+        let _no_grad = tch::no_grad_guard();
+        // Batch norm before the pooling, as others train it: the reference.
+        let reference = |x: &Tensor| {
+            let (w, b) = net.weight_and_bias(0, Kind::Float).unwrap();
+            let norm = net.slots[0].norm.unwrap();
+            x.conv2d(&w, Some(&b), [1, 1], [1, 1], [1, 1], 1)
+                .batch_norm(
+                    Some(&net.parameters[norm.scale].tensor),
+                    Some(&net.parameters[norm.scale + 1].tensor),
+                    Some(&net.buffers[norm.mean].tensor),
+                    Some(&net.buffers[norm.mean + 1].tensor),
+                    false,
+                    0.1,
+                    BATCH_NORM_EPSILON,
+                    true,
+                )
+                .max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+                .relu()
+        };
+        let norm = net.slots[0].norm.unwrap();
+        for t in [&net.parameters[norm.scale].tensor, &net.buffers[norm.mean].tensor] {
+            t.shallow_clone()
+                .copy_(&Tensor::randn([64], (Kind::Float, Device::Cpu)));
+        }
+        let pixels: Vec<f32> = (0..2 * SIDE * SIDE)
+            .map(|i| ((i * 7919) % 255) as f32 / 255.0)
+            .collect();
+        let x = to_batch(&pixels, Device::Cpu).unwrap();
+        let before = reference(&x);
+        net.turn_scales_positive().unwrap();
+        assert!(net.parameters[norm.scale].tensor.min().double_value(&[]) > 0.0);
+        assert!((reference(&x) - before).abs().max().double_value(&[]) < 1e-3);
     }
 }

@@ -32,7 +32,7 @@ fn by_network(network: &Network, folder: &ModelFolder) -> Vec<Logits> {
     }
     let _no_grad = tch::no_grad_guard();
     let input = to_batch(&pixels, Device::Cpu).unwrap();
-    to_logits(&network.forward(&input, Kind::Float, None).unwrap(), faces.len()).unwrap()
+    to_logits(&network.forward(&input, Kind::Float).unwrap(), faces.len()).unwrap()
 }
 
 fn assert_close(what: &str, a: &[Logits], b: &[Logits]) {
