@@ -9,8 +9,8 @@ use std::time::Instant;
 use fer_serve::train::{
     fit::{Precision, cpu_has_bf16},
     network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last, cross_entropy},
-    optimiser::{Sgd, Step, average},
-    recipe::{Dropout, Recipe},
+    optimiser::{Optimiser, Step, average},
+    recipe::{Dropout, Method, Recipe},
 };
 use tch::{Device, Kind, Tensor};
 
@@ -87,7 +87,7 @@ fn main() {
 struct Run {
     network: Network,
     average: Network,
-    sgd: Sgd,
+    optimiser: Optimiser,
     pixels: Vec<f32>,
     labels: Tensor,
     variant: Variant,
@@ -110,7 +110,7 @@ impl Run {
         let labels: Vec<i64> = (0..BATCH as i64).map(|i| i % 7).collect();
         Self {
             average: network.snapshot().unwrap(),
-            sgd: Sgd::new(&network).unwrap(),
+            optimiser: Optimiser::new(&network, Method::Sgd).unwrap(),
             network,
             pixels,
             labels: Tensor::from_slice(&labels),
@@ -142,8 +142,9 @@ impl Run {
             rate: 0.01,
             momentum: 0.9,
             weight_decay: 5e-4,
+            done: 1000,
         };
-        self.sgd.step(&self.network, numbers).unwrap();
+        self.optimiser.step(&self.network, numbers).unwrap();
         self.network.keep_scales_positive().unwrap();
         average(&self.average, &self.network, 0.998, 1000).unwrap();
         start.elapsed().as_secs_f64()

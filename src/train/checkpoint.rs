@@ -1,6 +1,7 @@
 //! All of a run's state in one safetensors file, and single networks in the same format.
 //!
-//! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`.
+//! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`, and with Adam
+//! `squares/…`.
 //! Metadata `fer-train`: [`State`] as JSON. Randomness needs no entry: all of it follows from the recipe's
 //! seed, the epoch and the step.
 
@@ -17,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 use super::{
     TrainError,
     network::{Named, Network, channels_last},
-    optimiser::Sgd,
+    optimiser::Optimiser,
     recipe::Recipe,
 };
 
@@ -87,7 +88,7 @@ pub struct Checkpoint {
     /// Their running average: what is validated and exported.
     pub average: Network,
     /// The optimiser.
-    pub sgd: Sgd,
+    pub optimiser: Optimiser,
 }
 
 impl Checkpoint {
@@ -98,7 +99,8 @@ impl Checkpoint {
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let tensors = prefixed("network/", self.network.tensors())
             .chain(prefixed("average/", self.average.tensors()))
-            .chain(prefixed("momentum/", self.sgd.state().iter()));
+            .chain(prefixed("momentum/", self.optimiser.momentum().iter()))
+            .chain(prefixed("squares/", self.optimiser.squares().iter()));
         let state = serde_json::to_string(&self.state).map_err(|e| TrainError::Invalid {
             path: path.to_owned(),
             reason: format!("state: {e}"),
@@ -114,15 +116,17 @@ impl Checkpoint {
         let file = WeightFile::read(path)?;
         let network = Network::new(device)?;
         let average = network.snapshot()?;
-        let sgd = Sgd::new(&network)?;
+        let state: State = file.state()?;
+        let optimiser = Optimiser::new(&network, state.recipe.method)?;
         file.fill("network/", network.tensors())?;
         file.fill("average/", average.tensors())?;
-        file.fill("momentum/", sgd.state().iter())?;
+        file.fill("momentum/", optimiser.momentum().iter())?;
+        file.fill("squares/", optimiser.squares().iter())?;
         Ok(Self {
-            state: file.state()?,
+            state,
             network,
             average,
-            sgd,
+            optimiser,
         })
     }
 }

@@ -16,7 +16,7 @@ use super::{
     data::Dataset,
     evaluate::Scores,
     network::{Network, cross_entropy, to_batch},
-    optimiser::{Sgd, Step, average},
+    optimiser::{Optimiser, Step, average},
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
 };
@@ -223,7 +223,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
     };
     Ok(Checkpoint {
         average: network.snapshot()?,
-        sgd: Sgd::new(&network)?,
+        optimiser: Optimiser::new(&network, recipe.method)?,
         network,
         state,
     })
@@ -311,8 +311,9 @@ fn step(
         rate,
         momentum: recipe.momentum,
         weight_decay: recipe.weight_decay,
+        done,
     };
-    at.sgd.step(&at.network, numbers)?;
+    at.optimiser.step(&at.network, numbers)?;
     at.network.keep_scales_positive()?;
     average(&at.average, &at.network, recipe.average_decay, done)?;
     let value = loss.f_double_value(&[])?;
