@@ -10,6 +10,7 @@
 //! | [`metrics`] | `/metrics`: all there from the start, exact, bounded |
 //! | [`model`] | `GET /model` |
 //! | [`requests`] | what holds for every route: ids, HEAD, unknown paths and methods |
+//! | [`v2`] | the Open Inference Protocol |
 //! | [`process`] | `fer-serve` as a process: flags, signals, exit codes, `predict`, `healthcheck` |
 //!
 //! Nothing here depends on how fast something happens: what must come is waited for.
@@ -33,3 +34,4 @@ mod predict;
 mod process;
 mod requests;
 mod support;
+mod v2;
