@@ -17,17 +17,12 @@ use super::{
     evaluate::Scores,
     export::{Identity, export, write_manifest},
     fit::{BEST, LAST, Outcome, Run, class_counts_line, fit},
+    measure::{self, BATCH, classify, score},
     network::Network,
     progress::say,
+    temperature::{self, calibration_line},
 };
-use crate::{
-    emotion::Probabilities,
-    engine::{Classifier, ModelFolder, TorchScript},
-    image::Face,
-};
-
-/// Rows that go through the network at once where there is no latency to mind.
-const BATCH: usize = 128;
+use crate::engine::{ModelFolder, Tempered, Tempering, TorchScript};
 
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
 const STOPPED: u8 = 130;
@@ -166,7 +161,7 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
         UsageArg::PrivateTest => Usage::PrivateTest,
     });
     let device = args.machine.apply()?;
-    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
+    let mut engine = Tempered::torchscript(&ModelFolder::open(&args.model)?, device)?;
     let scores = score(&mut engine, &load(&args.data, usage, args.rows)?)?;
     let text = if args.json {
         json(&scores)?.to_string()
@@ -181,30 +176,13 @@ fn json(scores: &Scores) -> Result<serde_json::Value, TrainError> {
     serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
 }
 
-fn score(engine: &mut dyn Classifier, data: &Dataset) -> Result<Scores, TrainError> {
-    let mut predictions = Vec::with_capacity(data.len());
-    for (faces, labels) in data.faces().chunks(BATCH).zip(data.labels().chunks(BATCH)) {
-        let faces: Vec<Face> = faces.iter().map(|f| Face(*f)).collect();
-        predictions.extend(labels.iter().copied().zip(classify(engine, &faces)?));
-    }
-    Ok(Scores::from_predictions(predictions))
-}
-
-fn classify(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Probabilities>, TrainError> {
-    engine
-        .classify(faces)?
-        .iter()
-        .map(|l| Probabilities::from_logits(l).map_err(|e| TrainError::Usage(e.to_string())))
-        .collect()
-}
-
 /// Fills in `emotion` for a CSV that has only `pixels`.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
-    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
+    let mut engine = Tempered::torchscript(&ModelFolder::open(&args.model)?, device)?;
     let rows =
         super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
     say(&format!("{rows} rows written to {}", args.out.display()));
@@ -243,8 +221,11 @@ fn write_folder(
     };
     let mut manifest = export(network, state, &identity, out)?;
     if let Some(data) = data {
+        // The manifest names no temperature yet: these are the network's own logits.
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
-        let scores = score(&mut engine, data)?;
+        let logits = measure::logits(&mut engine, data, Ok)?;
+        manifest.calibration = fitted_temperature(&logits)?;
+        let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
         say(&scores.to_string());
         manifest.scores = json(&scores)?;
         write_manifest(&manifest, out)?;
@@ -252,6 +233,20 @@ fn write_folder(
     super::card::write_if_missing(&manifest, out)?;
     say(&format!("model folder written to {}", out.display()));
     Ok(())
+}
+
+/// The temperature of the rows, with a line on what it does; none if they are too few.
+fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
+    let fitted = temperature::fit(logits)?;
+    match &fitted {
+        Some(t) => say(&calibration_line(t)),
+        None => say(&format!(
+            "probabilities are not calibrated: {} rows are too few, {} are wanted",
+            logits.len(),
+            temperature::LEAST_ROWS
+        )),
+    }
+    Ok(fitted)
 }
 
 fn print(text: &str) -> Result<(), TrainError> {

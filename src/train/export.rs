@@ -146,8 +146,10 @@ pub fn export(
         labels: Emotion::ALL.iter().map(|e| e.name().to_owned()).collect(),
         input: state.recipe.input,
         files,
+        calibration: None,
         training,
         scores: serde_json::Value::Null,
+        robustness: serde_json::Value::Null,
     };
     write_manifest(&manifest, out)?;
     Ok(manifest)

@@ -9,6 +9,7 @@
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
 //! - [`export`]: checkpoint → model folder, batch norm folded
 //! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
+//! - [`temperature`]: calibrated probabilities
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
@@ -21,10 +22,12 @@ pub mod data;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
+mod measure;
 pub mod network;
 pub mod optimiser;
 pub mod progress;
 pub mod recipe;
+pub mod temperature;
 pub mod tensorboard;
 
 use std::path::PathBuf;
