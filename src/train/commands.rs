@@ -12,14 +12,15 @@ use std::{
 use super::{
     TrainError,
     checkpoint::{State, load_average},
-    cli::{EvalArgs, ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs, UsageArg},
+    cli::{ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs},
     data::{Dataset, Options, Reader, Usage},
+    eval::note_time,
     evaluate::Scores,
     export::{Identity, export, write_manifest},
     fit::{BEST, LAST, Outcome, Run, class_counts_line, fit},
-    measure::{self, BATCH, classify, score},
+    measure::{self, BATCH, classify},
     network::Network,
-    progress::say,
+    progress::{EpochRecord, METRICS, read_records, say},
     temperature::{self, calibration_line},
 };
 use crate::engine::{ModelFolder, Tempered, Tempering, TorchScript};
@@ -86,6 +87,7 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
                 &state,
                 &args.identity,
                 Some(&valid),
+                &read_records(&args.out.join(METRICS))?,
                 &args.out.join("model"),
             )?;
             Ok(0)
@@ -128,7 +130,7 @@ fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainErro
 }
 
 /// Reads labelled rows and says what was left out.
-fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
+pub(super) fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
     let data = Dataset::load(
         path,
         usage,
@@ -150,29 +152,7 @@ fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, Tra
     Ok(data)
 }
 
-/// Scores a model folder through the engine that serves it.
-///
-/// # Errors
-/// [`TrainError`].
-pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
-    let usage = args.usage.map(|u| match u {
-        UsageArg::Training => Usage::Training,
-        UsageArg::PublicTest => Usage::PublicTest,
-        UsageArg::PrivateTest => Usage::PrivateTest,
-    });
-    let device = args.machine.apply()?;
-    let mut engine = Tempered::torchscript(&ModelFolder::open(&args.model)?, device)?;
-    let scores = score(&mut engine, &load(&args.data, usage, args.rows)?)?;
-    let text = if args.json {
-        json(&scores)?.to_string()
-    } else {
-        scores.to_string()
-    };
-    print(&text)?;
-    Ok(0)
-}
-
-fn json(scores: &Scores) -> Result<serde_json::Value, TrainError> {
+pub(super) fn json(scores: &impl serde::Serialize) -> Result<serde_json::Value, TrainError> {
     serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
 }
 
@@ -202,7 +182,20 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         .map(|p| load(p, None, args.rows))
         .transpose()?;
     let (network, state) = load_average(&args.checkpoint)?;
-    write_folder(&network, &state, &args.identity, data.as_ref(), &args.out)?;
+    let records = args.checkpoint.with_file_name(METRICS);
+    let records = if records.is_file() {
+        read_records(&records)?
+    } else {
+        Vec::new()
+    };
+    write_folder(
+        &network,
+        &state,
+        &args.identity,
+        data.as_ref(),
+        &records,
+        &args.out,
+    )?;
     Ok(0)
 }
 
@@ -213,6 +206,7 @@ fn write_folder(
     state: &State,
     identity: &IdentityArgs,
     data: Option<&Dataset>,
+    records: &[EpochRecord],
     out: &Path,
 ) -> Result<(), TrainError> {
     let identity = Identity {
@@ -220,6 +214,7 @@ fn write_folder(
         version: identity.model_version.clone(),
     };
     let mut manifest = export(network, state, &identity, out)?;
+    note_time(&mut manifest.training, records);
     if let Some(data) = data {
         // The manifest names no temperature yet: these are the network's own logits.
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
@@ -228,15 +223,15 @@ fn write_folder(
         let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
         say(&scores.to_string());
         manifest.scores = json(&scores)?;
-        write_manifest(&manifest, out)?;
     }
-    super::card::write_if_missing(&manifest, out)?;
+    write_manifest(&manifest, out)?;
+    super::card::write(&manifest, out)?;
     say(&format!("model folder written to {}", out.display()));
     Ok(())
 }
 
 /// The temperature of the rows, with a line on what it does; none if they are too few.
-fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
+pub(super) fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
     let fitted = temperature::fit(logits)?;
     match &fitted {
         Some(t) => say(&calibration_line(t)),
@@ -249,7 +244,7 @@ fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering
     Ok(fitted)
 }
 
-fn print(text: &str) -> Result<(), TrainError> {
+pub(super) fn print(text: &str) -> Result<(), TrainError> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
         // The reader went away (`| head`): nothing more to say, nothing wrong.

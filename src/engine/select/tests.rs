@@ -27,6 +27,7 @@ fn folder(path: &Path) -> ModelFolder {
         step: 0,
         sums: Sums::default(),
         best: None,
+        started_from: None,
     };
     export(
         &network,
