@@ -294,6 +294,11 @@ mod tests {
             (|m| m["input"]["std"] = 0.into(), "std"),
             (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
+            (
+                |m| m["calibration"] = serde_json::json!({"temperature": 0}),
+                "calibration.temperature is 0",
+            ),
+            (|m| m["calibration"] = serde_json::json!({}), "temperature"),
             (|m| m["files"] = serde_json::json!({}), "model.pt"),
             (
                 |m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(),
