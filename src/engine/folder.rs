@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::EngineError;
+use super::{EngineError, Tempering};
 use crate::{emotion::Emotion, image::SIDE};
 
 /// Name, version, scaling, hashes and scores.
@@ -32,12 +32,26 @@ pub struct Manifest {
     pub input: InputSpec,
     /// The two weight files.
     pub files: std::collections::BTreeMap<String, FileEntry>,
+    /// The temperature that makes its probabilities fit; without it they are the softmax as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Tempering>,
     /// Training configuration and seed, as `fer-train` wrote it.
     #[serde(default)]
     pub training: serde_json::Value,
     /// The scores `fer-train eval` gave.
     #[serde(default)]
     pub scores: serde_json::Value,
+    /// What `fer-train eval --robustness` gave, if it was recorded.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub robustness: serde_json::Value,
+}
+
+impl Manifest {
+    /// What logits are divided by, 1 where nothing was fitted.
+    #[must_use]
+    pub fn temperature(&self) -> f64 {
+        self.calibration.map_or(1.0, |c| c.temperature)
+    }
 }
 
 /// The network's input: a gray value `p` (0–255) goes in as `(p · scale − mean) / std`.
@@ -158,6 +172,7 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
         ));
     }
     m.input.check()?;
+    m.calibration.map_or(Ok(()), |c| c.check())?;
     if m.name.is_empty() || m.version.is_empty() {
         return Err("name and version must not be empty".to_owned());
     }
@@ -279,6 +294,11 @@ mod tests {
             (|m| m["input"]["std"] = 0.into(), "std"),
             (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
+            (
+                |m| m["calibration"] = serde_json::json!({"temperature": 0}),
+                "calibration.temperature is 0",
+            ),
+            (|m| m["calibration"] = serde_json::json!({}), "temperature"),
             (|m| m["files"] = serde_json::json!({}), "model.pt"),
             (
                 |m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(),

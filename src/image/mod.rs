@@ -156,6 +156,17 @@ impl LumaImage {
     }
 }
 
+impl From<&Face> for LumaImage {
+    fn from(face: &Face) -> Self {
+        let side = SIDE as u32;
+        Self {
+            width: side,
+            height: side,
+            pixels: face.0.to_vec(),
+        }
+    }
+}
+
 /// Decodes one picture and squeezes the whole of it into a face; the aspect ratio is not kept. A
 /// 48×48 picture is not resampled.
 ///
