@@ -124,7 +124,7 @@ function faceItem() {
       row.value.textContent = percent(p);
       for (const part of [row.name, row.value]) part.classList.toggle('top', row.label === face.emotion);
     }
-    if (image?.naturalWidth) {
+    if (image?.complete && image.naturalWidth) {
       const { x, y, width, height } = face.box;
       canvas.getContext('2d').drawImage(image, x, y, width, height, 0, 0, THUMB, THUMB);
       canvas.hidden = false;

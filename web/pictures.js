@@ -45,14 +45,15 @@ function card(result) {
       note.textContent = `${answer.width} × ${answer.height} pixels, ${facesIn(answer)}. ${describe(result)}.`;
       image.alt = `${result.name}: ${facesIn(answer)}`;
       if (answer.faces.length) note.before(chips(tally(answer.faces)));
-      const times = make('div', { class: 'times' }, timeStrip(result));
-      note.before(times);
+      note.before(make('div', { class: 'times' }, timeStrip(result)));
       text.append(jsonView(result));
       element.classList.toggle('crowd', answer.faces.length > BESIDE);
       drawBoxes(boxes, answer);
+      const fill = faceList(list, image);
+      fill(answer.faces);
       // Faces are cut out of the picture, which may still be decoded; a format that cannot be shown has none.
-      await image.decode().catch(() => undefined);
-      faceList(list, image)(answer.faces);
+      const shown = await image.decode().then(() => true, () => false);
+      if (shown) fill(answer.faces);
     },
     fail() {
       note.remove();

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { accessible, answered, card, launch, open, origin, piece, shot, startServer, stopServer } from './support.mjs';
+import { accessible, answered, card, launch, open, origin, piece, startServer, stopServer } from './support.mjs';
 
 const FILES = ['app.js', 'camera.js', 'faces.js', 'pictures.js', 'style.css', 'icon.svg'];
 
@@ -53,7 +53,7 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
   await answered(page, 'group.png');
   const whole = card(page, 'group.png');
   assert.equal(await whole.locator('.box').count(), answer.faces.length);
-  assert.equal(await whole.getByRole('listitem').count(), answer.faces.length);
+  assert.equal(await whole.locator('.faces > li').count(), answer.faces.length);
   assert.equal(await whole.locator('.bars').first().locator('dt').count(), 7);
   assert.match(await whole.locator('.note').innerText(), /560 × 400 pixels, \d+ faces\. .* ms in all: decoding .*, finding faces .*, waiting .*, network /);
   // What is shown is what the API answers.
@@ -68,6 +68,10 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
     await whole.locator('h4').first().innerText(),
     `Face 1: ${first.emotion}, ${(100 * first.confidence).toFixed(1)} %`,
   );
+  // Each face's own picture was cut out, and pointing at it lights its box.
+  await whole.locator('canvas:not([hidden])').nth(answer.faces.length - 1).waitFor();
+  await whole.locator('.faces > li').nth(1).hover();
+  assert.equal(await whole.locator('.box').nth(1).evaluate((e) => e.classList.contains('lit')), true);
   // The boxes lie on the picture.
   const [over, under] = [await whole.locator('.boxes').boundingBox(), await whole.locator('img').boundingBox()];
   for (const side of ['x', 'y', 'width', 'height']) assert.ok(Math.abs(over[side] - under[side]) < 1, side);
@@ -94,10 +98,35 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
   assert.ok(rows.some((row) => row.startsWith('"\'=broken, ""it"".png",')), rows.at(-2));
 
   await accessible(page, 'light');
-  await page.evaluate(() => window.scrollTo(0, 0));
-  await shot(page, 'console-light');
   await page.getByRole('button', { name: 'Remove all' }).click();
   assert.equal(await page.getByRole('article').count(), 0);
+  await page.finish();
+});
+
+test('many pictures are a table', async () => {
+  const page = await open(browser);
+  page.expected = [/status of 415/];
+  // Too small for a face, so that they take no time.
+  const small = await piece(browser, 'image/png', 0, 0, 16, 16, 16, 16);
+  const files = Array.from({ length: 8 }, (_, n) => ({ name: `small ${n}.png`, mimeType: 'image/png', buffer: small }));
+  const bad = { name: 'bad.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') };
+  await page.setInputFiles('#files', [...files, bad]);
+  await page.getByText(/^Done: 0 faces in 9 pictures, 1 failed\.$/).waitFor({ state: 'attached' });
+  const row = (name) => page.getByRole('row').filter({ has: page.getByRole('button', { name, exact: true }) });
+  assert.equal(await page.getByRole('row').count(), 10);
+  assert.match(await row('small 3.png').innerText(), /16 × 16\s+0/);
+  assert.match(await row('bad.txt').innerText(), /not a picture/);
+  assert.equal(await page.locator('#progress').isVisible(), false);
+  await accessible(page, 'table');
+  await page.setViewportSize({ width: 360, height: 740 });
+  const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= seen, `${wide} pixels wide on ${seen}`);
+  // A name leads to its card; from then on the view is the user's choice.
+  await row('small 3.png').getByRole('button').press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'small 3.png');
+  assert.ok(await page.getByRole('radio', { name: 'Cards' }).isChecked());
+  await page.setInputFiles('#files', files);
+  assert.equal(await card(page, 'small 7.png').first().isVisible(), true);
   await page.finish();
 });
 
@@ -150,7 +179,7 @@ test('everything can be reached with the keyboard', async () => {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => document.activeElement.id || document.activeElement.tagName));
   }
-  assert.deepEqual(reached.slice(0, 5), ['A', 'A', 'files', 'camera', 'SUMMARY']);
+  assert.deepEqual(reached.slice(0, 6), ['A', 'A', 'A', 'files', 'camera', 'SUMMARY']);
   await page.focus('#files');
   const ring = await page.locator('label[for=files]').evaluate((e) => getComputedStyle(e).outlineStyle);
   assert.equal(ring, 'solid');
@@ -169,7 +198,6 @@ test('dark mode and phone width', async () => {
     if (await button.isVisible()) assert.ok((await button.boundingBox()).height >= 44);
   }
   await accessible(page, 'dark, phone');
-  await shot(page, 'console-dark-phone');
   await page.emulateMedia({ colorScheme: 'light' });
   await accessible(page, 'light, phone');
   await page.finish();
@@ -199,14 +227,30 @@ test('the camera, one request at a time', async () => {
     await page.waitForFunction(() => document.querySelectorAll('#live-boxes .box').length > 0);
     assert.ok(await page.getByRole('button', { name: 'Stop camera', pressed: true }).isVisible());
     await accessible(page, 'camera');
-    await shot(page, 'console-camera');
-    await page.getByRole('button', { name: 'Stop camera' }).click();
+      await page.getByRole('button', { name: 'Stop camera' }).click();
     await page.locator('#live').waitFor({ state: 'hidden' });
     assert.ok(sent >= 2 && most === 1, `${sent} requests, ${most} at once`);
     await page.finish();
   } finally {
     await filming.close();
   }
+});
+
+test('a camera that cannot be had is explained', async () => {
+  const page = await open(browser);
+  for (const [name, text] of [
+    ['NotAllowedError', 'The browser was not allowed to use the camera.'],
+    ['NotFoundError', 'There is no camera.'],
+  ]) {
+    await page.evaluate((name) => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', name));
+    }, name);
+    await page.getByRole('button', { name: 'Start camera' }).click();
+    await page.getByRole('alert').filter({ hasText: text }).waitFor();
+    assert.ok(await page.getByRole('button', { name: 'Start camera', pressed: false }).isVisible());
+  }
+  await accessible(page, 'no camera');
+  await page.finish();
 });
 
 test('a server that is gone is said to be gone', async () => {

@@ -1,6 +1,6 @@
 // What the tests of the console share: the server, the browser, pictures, a page that remembers what it should not do.
 //
-// FER_SERVE: the program to test. CHROMIUM: the browser. SHOTS: a folder for screenshots, if wanted.
+// FER_SERVE: the program to test. CHROMIUM: the browser.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -118,10 +118,6 @@ export async function accessible(page, where) {
   const { violations } = await page.evaluate(() => window.axe.run());
   const found = violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.target).join(', ')}`);
   assert.deepEqual(found, [], where);
-}
-
-export async function shot(page, name) {
-  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
 }
 
 export const card = (page, name) => page.getByRole('article', { name, exact: true });
