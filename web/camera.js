@@ -91,7 +91,7 @@ async function watch(live) {
       $('live-rate').textContent = span > 0 ? ((1000 * (answered.length - 1)) / span).toFixed(1) : '–';
       $('live-latency').textContent = millis(result.took);
       $('live-count').textContent = String(answer.faces.length);
-      $('live-times').textContent = `${answer.width} × ${answer.height} pixels. ${describe(result)}.`;
+      $('live-times').replaceChildren(`${answer.width} × ${answer.height} pixels. `, ...describe(result));
     } catch (error) {
       if (error.name === 'AbortError') throw error;
       cameraError(error.message);

@@ -8,7 +8,7 @@ const THUMB = 96;
 
 export const $ = (id) => document.getElementById(id);
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-export const percent = (p) => `${(100 * p).toFixed(1)} %`;
+export const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 export const millis = (ms) => (ms === undefined ? '–' : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
 export const counted = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 export const facesIn = (answer) => (answer.faces.length ? counted(answer.faces.length, 'face', 'faces') : 'no face');
@@ -178,11 +178,14 @@ export function strip(entries) {
 
 const STEPS = [['decode', 'decoding'], ['detect', 'finding faces'], ['queue', 'waiting'], ['infer', 'network']];
 
+/** The times in words, each with the colour that it has in the bar. */
 export function describe({ took, times }) {
-  const parts = STEPS
-    .filter(([key]) => times[key] !== undefined)
-    .map(([key, name]) => `${name} ${millis(times[key])}`);
-  return `${millis(took)} in all${parts.length ? `: ${parts.join(', ')}` : ''}`;
+  const parts = STEPS.filter(([key]) => times[key] !== undefined);
+  const words = parts.flatMap(([key, name], n) => [
+    n ? ', ' : ': ',
+    make('span', { class: `dot tone-${key}` }, `${name} ${millis(times[key])}`),
+  ]);
+  return [`${millis(took)} in all`, ...words, '.'];
 }
 
 /** The times as a bar; the rest is transfer. */

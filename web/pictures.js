@@ -42,7 +42,7 @@ function card(result) {
     element,
     async show() {
       const { answer } = result;
-      note.textContent = `${answer.width} × ${answer.height} pixels, ${facesIn(answer)}. ${describe(result)}.`;
+      note.replaceChildren(`${answer.width} × ${answer.height} pixels, ${facesIn(answer)}. `, ...describe(result));
       image.alt = `${result.name}: ${facesIn(answer)}`;
       if (answer.faces.length) note.before(chips(tally(answer.faces)));
       note.before(make('div', { class: 'times' }, timeStrip(result)));
@@ -209,7 +209,7 @@ function summarise() {
   $('sum-faces').textContent = String(faces.length);
   $('sum-failed').textContent = String(failed);
   $('sum-latency').textContent = millis(median(done.map((r) => r.took)));
-  $('sum-rate').textContent = done.length && busy ? `${((1000 * done.length) / busy).toFixed(1)} pictures/s` : '–';
+  $('sum-rate').textContent = done.length && busy ? ((1000 * done.length) / busy).toFixed(1) : '–';
   $('progress').max = Math.max(1, results.length);
   $('progress').value = done.length + failed;
   $('progress').hidden = done.length + failed === results.length;

@@ -18,7 +18,11 @@ const FILES: [(&str, &str, &str); 7] = [
     ("/console/app.js", SCRIPT, include_str!("../../web/app.js")),
     ("/console/camera.js", SCRIPT, include_str!("../../web/camera.js")),
     ("/console/faces.js", SCRIPT, include_str!("../../web/faces.js")),
-    ("/console/pictures.js", SCRIPT, include_str!("../../web/pictures.js")),
+    (
+        "/console/pictures.js",
+        SCRIPT,
+        include_str!("../../web/pictures.js"),
+    ),
     ("/console/style.css", STYLE, include_str!("../../web/style.css")),
     ("/console/icon.svg", PICTURE, include_str!("../../web/icon.svg")),
 ];
@@ -30,9 +34,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page and its files.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES.iter().fold(Router::new(), |router, &(path, media_type, content)| {
-        router.route(path, get(move || async move { file(media_type, content) }))
-    })
+    FILES
+        .iter()
+        .fold(Router::new(), |router, &(path, media_type, content)| {
+            router.route(path, get(move || async move { file(media_type, content) }))
+        })
 }
 
 fn file(media_type: &'static str, content: &'static str) -> Response {

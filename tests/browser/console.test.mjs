@@ -66,7 +66,7 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
   const [first] = answer.faces;
   assert.equal(
     await whole.locator('h4').first().innerText(),
-    `Face 1: ${first.emotion}, ${(100 * first.confidence).toFixed(1)} %`,
+    `Face 1: ${first.emotion}, ${(100 * first.confidence).toFixed(1)}\u00a0%`,
   );
   // Each face's own picture was cut out, and pointing at it lights its box.
   await whole.locator('canvas:not([hidden])').nth(answer.faces.length - 1).waitFor();
