@@ -21,7 +21,7 @@ const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// Routes as they stand in labels, with the methods and statuses that occur in ordinary life. Anything else
 /// that happens gets its series then; labels stay bounded because routes come from the router, methods
 /// from [`method_label`] and statuses from this crate.
-const SERIES: [(&str, &[&str], &[&str]); 24] = [
+const SERIES: &[(&str, &[&str], &[&str])] = &[
     (
         "/faces",
         &["POST"],
@@ -31,8 +31,11 @@ const SERIES: [(&str, &[&str], &[&str]); 24] = [
     ),
     ("/", &["GET"], &["200"]),
     ("/console/app.js", &["GET"], &["200"]),
+    ("/console/camera.js", &["GET"], &["200"]),
     ("/console/faces.js", &["GET"], &["200"]),
+    ("/console/pictures.js", &["GET"], &["200"]),
     ("/console/style.css", &["GET"], &["200"]),
+    ("/console/icon.svg", &["GET"], &["200"]),
     (
         "/predict",
         &["POST"],

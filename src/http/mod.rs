@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`predict`] | `POST /predict` |
 //! | [`faces`] | `POST /faces` |
-//! | [`console`] | `GET /` and its three files |
+//! | [`console`] | `GET /` and its files under `/console/` |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
 //! | [`model`] | `GET /model` |
 //! | [`v2`] | `/v2`, the Open Inference Protocol |
@@ -144,10 +144,7 @@ fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/predict", predict)
         .route("/faces", faces)
-        .route("/", get(console::page))
-        .route("/console/app.js", get(console::script))
-        .route("/console/faces.js", get(console::faces))
-        .route("/console/style.css", get(console::style))
+        .merge(console::routes())
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/healthz", get(health::readyz))
