@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufReader, Read},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,18 @@ pub struct Manifest {
     /// The scores `fer-train eval` gave.
     #[serde(default)]
     pub scores: serde_json::Value,
+}
+
+impl Manifest {
+    /// Reads the text of a `model.json` and checks it. The files that it names are not looked at.
+    ///
+    /// # Errors
+    /// A sentence: it is not such a text, names other labels or another input size, or a file by a path.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let manifest = serde_json::from_slice(text).map_err(|e| format!("not a model manifest: {e}"))?;
+        check_manifest(&manifest)?;
+        Ok(manifest)
+    }
 }
 
 /// The network's input: a gray value `p` (0–255) goes in as `(p · scale − mean) / std`.
@@ -76,6 +88,13 @@ impl InputSpec {
             return Err(
                 "input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned(),
             );
+        }
+        // Finite numbers can still give an infinite quotient.
+        let (factor, offset) = self.affine();
+        #[allow(clippy::cast_possible_truncation)] // what the engines compute with
+        let scaled = [factor, offset, 255.0 * factor + offset].map(|x| x as f32);
+        if !scaled.iter().all(|x| x.is_finite()) {
+            return Err("input scaling turns gray values into numbers beyond 32-bit floats".to_owned());
         }
         Ok(())
     }
@@ -119,9 +138,7 @@ impl ModelFolder {
             path: manifest_path.clone(),
             reason,
         };
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|e| invalid(format!("not a model manifest: {e}")))?;
-        check_manifest(&manifest).map_err(invalid)?;
+        let manifest = Manifest::parse(&text).map_err(invalid)?;
         for (name, entry) in &manifest.files {
             check_file(&path.join(name), entry)?;
         }
@@ -161,18 +178,21 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
     if m.name.is_empty() || m.version.is_empty() {
         return Err("name and version must not be empty".to_owned());
     }
-    // A name with a separator would reach outside the folder.
-    if let Some(bad) = m
-        .files
-        .keys()
-        .find(|f| f.contains(['/', '\\']) || f.as_str() == "..")
-    {
+    // Any other name would reach outside the folder, or be the folder.
+    if let Some(bad) = m.files.keys().find(|f| !is_plain(f)) {
         return Err(format!("file name '{bad}' is not a plain name"));
     }
     if !m.files.contains_key(FILE_TORCHSCRIPT) {
         return Err(format!("`files` does not name {FILE_TORCHSCRIPT}"));
     }
     Ok(())
+}
+
+/// Whether a name is that of a file in the folder itself.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!(parts.next(), Some(Component::Normal(first)) if first == name);
+    plain && parts.next().is_none() && !name.contains(['\\', '\0'])
 }
 
 fn check_file(path: &Path, entry: &FileEntry) -> Result<(), EngineError> {
@@ -272,16 +292,23 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 12] = [
             (|m| m["labels"][0] = "happy".into(), "labels"),
             (|m| m["labels"] = serde_json::json!([]), "labels"),
             (|m| m["input"]["width"] = 64.into(), "64"),
             (|m| m["input"]["std"] = 0.into(), "std"),
+            (|m| m["input"]["std"] = 1e-320.into(), "beyond 32-bit floats"),
+            (|m| m["input"]["mean"] = 1e300.into(), "beyond 32-bit floats"),
             (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
             (|m| m["files"] = serde_json::json!({}), "model.pt"),
             (
                 |m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(),
+                "plain name",
+            ),
+            (|m| m["files"][""] = m["files"]["model.pt"].clone(), "plain name"),
+            (
+                |m| m["files"]["model.pt/."] = m["files"]["model.pt"].clone(),
                 "plain name",
             ),
         ];

@@ -20,7 +20,7 @@ mod orient;
 mod resize;
 mod sniff;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{ImageError, Reason};
 pub use sniff::Format;
