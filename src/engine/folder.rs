@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{BufReader, Read},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,7 @@ pub struct FileEntry {
 pub struct ModelFolder {
     path: PathBuf,
     manifest: Manifest,
+    torchscript: Arc<[u8]>,
 }
 
 impl ModelFolder {
@@ -139,12 +141,19 @@ impl ModelFolder {
             reason,
         };
         let manifest = Manifest::parse(&text).map_err(invalid)?;
+        let mut torchscript = Vec::new();
         for (name, entry) in &manifest.files {
-            check_file(&path.join(name), entry)?;
+            let path = path.join(name);
+            if name == FILE_TORCHSCRIPT {
+                torchscript = read_checked(&path, entry)?;
+            } else {
+                check_file(&path, entry)?;
+            }
         }
         Ok(Self {
             path: path.to_owned(),
             manifest,
+            torchscript: torchscript.into(),
         })
     }
 
@@ -152,6 +161,13 @@ impl ModelFolder {
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// `model.pt` as it was when it was checked: an engine that is built later is of the same weights, whatever
+    /// became of the file.
+    #[must_use]
+    pub fn torchscript(&self) -> &[u8] {
+        &self.torchscript
     }
 
     /// Where a file of the folder lies.
@@ -200,25 +216,43 @@ fn check_file(path: &Path, entry: &FileEntry) -> Result<(), EngineError> {
         path: path.to_owned(),
         source,
     };
-    let bytes = std::fs::metadata(path).map_err(read)?.len();
-    let invalid = |reason| EngineError::Invalid {
+    compare_size(path, entry, std::fs::metadata(path).map_err(read)?.len())?;
+    compare_hash(path, entry, &sha256_hex(path).map_err(read)?)
+}
+
+/// Checks a file and hands out the bytes that were checked.
+fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>, EngineError> {
+    let bytes = std::fs::read(path).map_err(|source| EngineError::Read {
         path: path.to_owned(),
-        reason,
-    };
-    if bytes != entry.bytes {
-        return Err(invalid(format!(
-            "has {bytes} bytes, {FILE_MANIFEST} says {}",
-            entry.bytes
-        )));
+        source,
+    })?;
+    compare_size(path, entry, bytes.len() as u64)?;
+    compare_hash(path, entry, &hex(&Sha256::digest(&bytes)))?;
+    Ok(bytes)
+}
+
+fn compare_size(path: &Path, entry: &FileEntry, bytes: u64) -> Result<(), EngineError> {
+    if bytes == entry.bytes {
+        return Ok(());
     }
-    let sha256 = sha256_hex(path).map_err(read)?;
-    if !sha256.eq_ignore_ascii_case(&entry.sha256) {
-        return Err(invalid(format!(
-            "its SHA-256 is {sha256}, {FILE_MANIFEST} says {}",
-            entry.sha256
-        )));
+    Err(EngineError::Invalid {
+        path: path.to_owned(),
+        reason: format!("has {bytes} bytes, {FILE_MANIFEST} says {}", entry.bytes),
+    })
+}
+
+fn compare_hash(path: &Path, entry: &FileEntry, sha256: &str) -> Result<(), EngineError> {
+    if sha256.eq_ignore_ascii_case(&entry.sha256) {
+        return Ok(());
     }
-    Ok(())
+    Err(EngineError::Invalid {
+        path: path.to_owned(),
+        reason: format!("its SHA-256 is {sha256}, {FILE_MANIFEST} says {}", entry.sha256),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// SHA-256 of a file as lower-case hex.
@@ -236,7 +270,7 @@ pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
         }
         hasher.update(&buffer[..n]);
     }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 #[cfg(test)]

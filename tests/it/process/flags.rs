@@ -29,6 +29,7 @@ const FLAGS: [&str; 26] = [
     "max-faces",
     "drain-delay",
     "drain-timeout",
+    "wedge-timeout",
     "log-format",
     "log",
 ];
