@@ -140,7 +140,7 @@ async fn a_body_of_another_length_than_declared_spoils_its_own_connection_only()
     let png = pictures::face_png(0.0);
     // Longer: what follows is taken for a request, which it is not.
     let mut stream = connect(process.address).await;
-    let body = [&png[..], &[b'x'; 5000]].concat();
+    let body = [&png[..], &[b'x'; 5000], b"\r\n\r\n"].concat();
     stream
         .write_all(&[head(png.len()).as_bytes(), &body].concat())
         .await

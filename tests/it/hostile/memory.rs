@@ -12,7 +12,7 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 /// Pixels allowed here: few, so that the test is quick; what is measured grows with it.
-const MAX_PIXELS: u64 = 4_000_000;
+const MAX_PIXELS: u64 = 1_000_000;
 /// The stated bound on what one hostile body may add: 16 bytes for each allowed pixel and 4 MiB
 /// (`image::Limits`), three times the longest body of 20 MiB (as it came, joined, its base64), and what the
 /// allocator rounds up.
