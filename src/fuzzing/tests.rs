@@ -169,8 +169,10 @@ fn mutate(files: &[Vec<u8>], random: &mut Xoshiro256PlusPlus) -> Vec<u8> {
     file
 }
 
-/// Runs the target's files and that many mutations.
+/// Runs the target's files and that many mutations; `FER_FUZZ_MUTATIONS` says another number.
 fn run(name: &str, mutations: usize) {
+    let asked = std::env::var("FER_FUZZ_MUTATIONS").ok();
+    let mutations = asked.map_or(mutations, |n| n.parse().unwrap());
     let drawn = seeds(name);
     if let Some(folder) = std::env::var_os("FER_FUZZ_SEEDS") {
         let folder = Path::new(&folder).join(name);
@@ -189,7 +191,8 @@ fn run(name: &str, mutations: usize) {
     for (n, file) in files.iter().enumerate() {
         check(file, &format!("file {n}"));
     }
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(8);
+    // Another number of mutations is another run.
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(8 + mutations as u64);
     for n in 0..mutations {
         check(&mutate(&files, &mut random), &format!("mutation {n}"));
     }

@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, process::Stdio, time::Duration};
 
+use fer_serve::engine::{Classifier, ModelFolder, TorchScript};
 use reqwest::{Client, Method};
 use tokio::net::TcpStream;
 
@@ -82,6 +83,25 @@ async fn a_log_that_cannot_be_written_is_no_reason_to_stop() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+/// After a panic a worker builds its engine anew, perhaps long after the folder has changed.
+#[test]
+fn an_engine_is_built_from_the_weights_that_were_checked() {
+    let model = model::tiny();
+    let folder = ModelFolder::open(model.path()).unwrap();
+    let faces = fer_serve::engine::drawn_faces(3);
+    let logits = |folder| {
+        TorchScript::load(folder, tch::Device::Cpu)
+            .unwrap()
+            .classify(&faces)
+            .unwrap()
+    };
+    let before = logits(&folder);
+    fs::write(model.path().join("model.pt"), b"something else").unwrap();
+    assert_eq!(logits(&folder), before);
+    fs::remove_file(model.path().join("model.pt")).unwrap();
+    assert_eq!(logits(&folder), before);
 }
 
 /// The folder is emptied, then filled with something else, under a server that runs.

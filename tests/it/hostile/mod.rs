@@ -2,6 +2,7 @@
 
 mod bombs;
 mod clients;
+mod code;
 mod faults;
 mod http2;
 mod memory;
