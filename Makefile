@@ -20,7 +20,7 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test faces-test
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test faces-test fuzz soak
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
@@ -67,6 +67,13 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 
 bench: build ## raw speed of the model on this machine, without a server
 	target/release/fer-serve bench $(ARGS)
+
+fuzz: tools setup ## libFuzzer with AddressSanitizer on every parser (ARGS="--seconds 600"); needs cargo-fuzz
+	scripts/fuzz $(ARGS)
+
+soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests beside attacks), kills of a training
+	scripts/soak $(ARGS)
+	@case '$(ARGS)' in '') scripts/kill-train ;; esac
 
 docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
 	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)

@@ -23,6 +23,7 @@ pub mod connection;
 pub mod console;
 pub mod contract;
 pub mod faces;
+pub mod guests;
 pub mod health;
 pub mod input;
 pub mod model;

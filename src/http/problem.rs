@@ -14,7 +14,7 @@
 //! | 415 | `unsupported_media_type` (the header), with `Accept-Post`; `unsupported_encoding`, with `Accept-Encoding`; `unknown_image_format` (the content) |
 //! | 422 | `broken_image` `too_many_pixels` |
 //! | 500 | `internal` |
-//! | 503 | `overloaded` `not_ready` `draining`, with `Retry-After` |
+//! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
 //! | 504 | `deadline_exceeded` |
 
 mod catalogue;
@@ -196,6 +196,7 @@ mod tests {
             (Problem::overloaded(), "retry-after"),
             (Problem::not_ready(), "retry-after"),
             (Problem::draining(), "retry-after"),
+            (Problem::wedged(std::time::Duration::MAX), "retry-after"),
             (Problem::unsupported_media_type("text/html"), "accept-post"),
             (Problem::unsupported_encoding(), "accept-encoding"),
             (Problem::body_timeout(), "connection"),

@@ -6,6 +6,7 @@
 //! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
 //! | [`faces`] | `POST /faces`, `/predict?crop=face`, the console's files |
 //! | [`golden`] | does a picture reach the model as the bytes it should? |
+//! | [`hostile`] | bombs and their memory, bad clients, floods, faults of the machine |
 //! | [`health`] | `/livez`, `/readyz`, `/healthz`; start, drain, reload |
 //! | [`metrics`] | `/metrics`: all there from the start, exact, bounded |
 //! | [`model`] | `GET /model` |
@@ -28,6 +29,7 @@ mod contract;
 mod faces;
 mod golden;
 mod health;
+mod hostile;
 mod metrics;
 mod model;
 mod predict;

@@ -1,6 +1,6 @@
 //! Every problem there is: its status, code, title and detail.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::http::StatusCode;
 
@@ -211,6 +211,17 @@ impl Problem {
             "The server is shutting down.",
             "requests under way are finished; send new ones elsewhere",
         )
+    }
+
+    /// 503: a worker has been inside its engine for that long and will not come back.
+    #[must_use]
+    pub fn wedged(inside: Duration) -> Self {
+        Self::unavailable(
+            "wedged",
+            "The server hangs.",
+            "the network does not come back with an answer; the server has to be started again",
+        )
+        .inside(format!("a worker has been inside its engine for {inside:?}"))
     }
 
     fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {
