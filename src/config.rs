@@ -2,6 +2,7 @@
 //!
 //! A value that cannot be used ends the program with exit code 2 and a message that names the flag.
 
+mod access;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use crate::{
     engine::{DeviceRequest, EngineRequest, PrecisionRequest},
     faces::Options,
 };
+pub use access::AccessArgs;
 use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
@@ -153,6 +155,8 @@ struct RunArgs {
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
     #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
     model: ModelArgs,
     /// Worker threads, each with an engine of its own [default: one for each CPU the cgroup grants; 1 on CUDA]
     #[arg(long, env = "FER_WORKERS", value_name = "N", value_parser = count(1024))]
@@ -218,6 +222,8 @@ struct RunArgs {
 pub struct Config {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Who may ask what, and over what.
+    pub access: AccessArgs,
     /// The model and where it runs.
     pub model: ModelArgs,
     /// CPUs the cgroup grants, at least 1.
@@ -339,9 +345,13 @@ impl Config {
                 a.batch_linger, a.request_timeout
             ));
         }
+        if let Err(text) = a.access.check(a.listen) {
+            return refuse(text);
+        }
         let cpus = cpus();
         Ok(Self {
             listen: a.listen,
+            access: a.access,
             model: a.model,
             cpus,
             workers: a.workers,

@@ -20,6 +20,7 @@
 //! - [`http`]: routes, errors, observation
 //! - [`metrics`]: every metric, its help and buckets
 //! - [`model`]: a loaded model: its manifest and the batcher that runs it
+//! - [`reload`]: model folder, API keys and certificate read again while serving
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
 //! - [`serve`]: load, warm up, serve, drain
@@ -40,6 +41,7 @@ pub mod http;
 pub mod image;
 pub mod metrics;
 pub mod model;
+pub mod reload;
 pub mod serve;
 pub mod telemetry;
 pub mod train;
