@@ -144,6 +144,9 @@ pub struct HealthcheckArgs {
     /// The address the server listens on, of which the port is asked
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     pub listen: SocketAddr,
+    /// The server's certificate: it is asked over https, whatever the certificate says [default: none, http]
+    #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
 }
 
 const LISTEN: &str = "0.0.0.0:8080";

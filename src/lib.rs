@@ -23,6 +23,7 @@
 //! - [`reload`]: model folder, API keys and certificate read again while serving
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
+//! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
 //! - [`mod@bench`]: how fast the engines are
 //! - [`files`]: files that are either whole or as they were before
@@ -44,4 +45,5 @@ pub mod model;
 pub mod reload;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod train;

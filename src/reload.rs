@@ -12,6 +12,7 @@ use crate::{
     engine::EngineError,
     http::{App, problem::Problem},
     model::Model,
+    tls::Tls,
 };
 
 /// Wishes that may wait while a reload is under way; they share the next one.
@@ -51,15 +52,26 @@ pub async fn serve(app: Arc<App>, mut wishes: mpsc::Receiver<Wish>) {
 async fn reload(app: &Arc<App>) -> Outcome {
     let mut refused = Vec::new();
     let shared = Arc::clone(app);
-    let keys = tokio::task::spawn_blocking(move || shared.access.reload()).await;
+    let read = move || (shared.access.reload(), shared.tls.as_ref().map(Tls::reload));
+    let (keys, tls) = match tokio::task::spawn_blocking(read).await {
+        Ok(done) => done,
+        Err(panic) => return Err(Problem::internal(panic.to_string())),
+    };
+    match tls {
+        None => {}
+        Some(Ok(())) => tracing::info!("certificate and key read again"),
+        Some(Err(error)) => {
+            tracing::error!(error = error.to_string(), "the new certificate was refused; the old one stays");
+            refused.push(format!("the certificate was refused and the old one stays: {}", error.public()));
+        }
+    }
     match keys {
-        Ok(Ok(None)) => {}
-        Ok(Ok(Some(keys))) => tracing::info!(keys, "API keys read again"),
-        Ok(Err(error)) => {
+        Ok(None) => {}
+        Ok(Some(keys)) => tracing::info!(keys, "API keys read again"),
+        Err(error) => {
             tracing::error!(error = error.to_string(), "the new API keys were refused; the old ones stay");
             refused.push(format!("the API keys were refused and the old ones stay: the file {error}"));
         }
-        Err(panic) => return Err(Problem::internal(panic.to_string())),
     }
     let result = load(Arc::clone(app)).await;
     app.metrics.reloaded(result.is_ok());

@@ -16,7 +16,7 @@ use crate::{
     batcher::StartError,
     config::Config,
     engine::EngineError,
-    http::{self, App, admin::Port},
+    http::{App, admin::Port},
     metrics::Metrics,
     reload::{self, Wish, load},
 };
@@ -29,7 +29,7 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 pub enum Control {
     /// Drain and end; asked a second time, skip the delay.
     Stop,
-    /// Load the model folder and the API keys again.
+    /// Load the model folder, the API keys and the certificate again.
     Reload,
 }
 
@@ -132,8 +132,7 @@ pub async fn run(
     let admin = admin_port(&app, &admin_stop).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let stop_accepting = CancellationToken::new();
-    let router = http::router(Arc::clone(&app), Port::Main);
-    let mut acceptor = tokio::spawn(accept::accept(listener, router, Arc::clone(&app), stop_accepting.clone()));
+    let mut acceptor = tokio::spawn(accept::accept(listener, Port::Main, Arc::clone(&app), stop_accepting.clone()));
 
     tokio::select! {
         loaded = load(Arc::clone(&app)) => drop(loaded?),
@@ -185,8 +184,7 @@ async fn admin_port(app: &Arc<App>, stop: &CancellationToken) -> Result<Option<J
     };
     let listener = bind("--admin-listen", address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening for metrics and administration");
-    let router = http::router(Arc::clone(app), Port::Admin);
-    Ok(Some(tokio::spawn(accept::accept(listener, router, Arc::clone(app), stop.clone()))))
+    Ok(Some(tokio::spawn(accept::accept(listener, Port::Admin, Arc::clone(app), stop.clone()))))
 }
 
 /// Waits for a [`Control::Stop`]; for ever if nobody can ask any more, so that a drain keeps its delay.
@@ -209,6 +207,7 @@ fn log_config(config: &Config, cuda: bool) {
         version = env!("CARGO_PKG_VERSION"),
         listen = %config.listen,
         admin_listen = access.admin_listen.map(tracing::field::display),
+        tls = shown(access.tls_cert.is_some()),
         api_keys = shown(access.api_keys.is_some()),
         rate_limit = access.rate_limit,
         rate_burst = access.rate_limit.map(|_| access.burst()),

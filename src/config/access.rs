@@ -27,6 +27,13 @@ pub struct AccessArgs {
     /// Origins whose pages may ask (CORS), or * for all [default: none]
     #[arg(long, env = "FER_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,
+    /// Certificate for TLS, PEM, with those that lead to its root behind it; --listen then speaks https only [default:
+    /// none, http]
+    #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM [default: none]
+    #[arg(long, env = "FER_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Second address for /metrics and /admin, which then leave the first; probes answer on both; never TLS [default:
     /// none, /metrics and /admin are on --listen]
     #[arg(long, env = "FER_ADMIN_LISTEN", value_name = "ADDR", value_parser = address)]
@@ -38,6 +45,9 @@ impl AccessArgs {
     pub(super) fn check(&self, listen: SocketAddr) -> Result<(), String> {
         if self.rate_burst.is_some() && self.rate_limit.is_none() {
             return Err("--rate-burst is of use only with --rate-limit".to_owned());
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err("--tls-cert and --tls-key are of use only together".to_owned());
         }
         if self.cors_origins.len() > 1 && self.cors_origins.iter().any(|o| o == "*") {
             return Err("--cors-origins: * stands for all origins and must be alone".to_owned());

@@ -94,6 +94,8 @@ fn a_bad_value_is_refused_by_name_with_exit_code_2() {
         (&["--trusted-proxies", "99"], "--trusted-proxies"),
         (&["--cors-origins", "example.org"], "--cors-origins"),
         (&["--cors-origins", "*,https://example.org"], "--cors-origins"),
+        (&["--tls-cert", "c.pem"], "--tls-key"),
+        (&["--tls-key", "k.pem"], "--tls-cert"),
         (&["--admin-listen", "9090"], "--admin-listen"),
         (&["--admin-listen", "0.0.0.0:8080"], "--admin-listen"),
     ] {

@@ -70,6 +70,7 @@ use crate::{
     metrics::{Metrics, Rejected},
     model::Model,
     reload::{Outcome, Wish},
+    tls::Tls,
 };
 use access::Access;
 use admin::Port;
@@ -92,6 +93,8 @@ pub struct App {
     pub detector: Arc<dyn Detector>,
     /// API keys and limits.
     pub access: Access,
+    /// Certificate and key of the main port; none if it speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
@@ -105,15 +108,21 @@ impl App {
     /// State without a model yet. `cuda` chooses between the defaults.
     ///
     /// # Errors
-    /// If the file of API keys cannot be used, or the decoding or detection threads cannot be started.
+    /// If the file of API keys, certificate or key cannot be used, or the decoding or detection threads cannot be started.
     pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
         let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
         let access = Access::new(&config.access).map_err(|e| {
             let file = config.access.api_keys.as_deref().unwrap_or("".as_ref());
             std::io::Error::other(format!("--api-keys: {} {e}", file.display()))
         })?;
+        let tls = config.access.tls_cert.clone().zip(config.access.tls_key.clone());
+        let tls = tls
+            .map(|(cert, key)| Tls::new(cert, key))
+            .transpose()
+            .map_err(std::io::Error::other)?;
         Ok(Self {
             access,
+            tls,
             reloads: OnceLock::new(),
             decoder: DecodePool::start(config.decode_threads)?,
             detection: DecodePool::named("fer-detect", config.detect_threads)?,

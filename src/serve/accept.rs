@@ -2,21 +2,29 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::Request};
+use axum::{Router, http::Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::http::{App, access::Peer, connection::FirstBytes};
+use crate::{
+    http::{self, App, access::Peer, admin::Port, connection::FirstBytes},
+    tls::Tls,
+};
 
 /// Pause after the system refused to accept a connection (it is out of file descriptors, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -30,7 +38,8 @@ const LAST_REQUESTS: Duration = Duration::from_millis(100);
 type Place = OwnedSemaphorePermit;
 
 /// Accepts connections until told to stop, then lets each finish what it is answering.
-pub(super) async fn accept(listener: TcpListener, router: Router, app: Arc<App>, stop: CancellationToken) {
+pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, stop: CancellationToken) {
+    let router = http::router(Arc::clone(&app), port);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(
         app.config.max_connections.get().min(Semaphore::MAX_PERMITS),
@@ -44,20 +53,18 @@ pub(super) async fn accept(listener: TcpListener, router: Router, app: Arc<App>,
     let serve = |stream: TcpStream, from: SocketAddr, place: Place| {
         // Answers are small and complete when they are written.
         let _ = stream.set_nodelay(true);
-        let peer = Peer(from.ip());
-        let service = router.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request
-        });
-        let io = TokioIo::new(FirstBytes::new(stream, app.config.header_timeout));
-        let connection = builder
-            .serve_connection(io, TowerToHyperService::new(service))
-            .into_owned();
-        let watched = graceful.watch(connection);
+        let connection = Connection {
+            router: router.clone(),
+            builder: builder.clone(),
+            peer: Peer(from.ip()),
+            time: app.config.header_timeout,
+            watcher: graceful.watcher(),
+        };
+        let acceptor = app.tls.as_ref().filter(|_| port == Port::Main).map(Tls::acceptor);
         tokio::spawn(async move {
             let _place = place;
-            // Resets, timeouts and bad framing are the client's affair.
-            if let Err(error) = watched.await {
+            // Resets, timeouts, failed handshakes and bad framing are the client's affair.
+            if let Err(error) = connection.open(stream, acceptor).await {
                 tracing::debug!(error = error.to_string(), "connection ended");
             }
         });
@@ -83,6 +90,41 @@ pub(super) async fn accept(listener: TcpListener, router: Router, app: Arc<App>,
     drop(listener);
     tokio::time::sleep(LAST_REQUESTS).await;
     graceful.shutdown().await;
+}
+
+/// What a connection needs.
+struct Connection {
+    router: Router,
+    builder: auto::Builder<TokioExecutor>,
+    peer: Peer,
+    /// For the handshake, for the first bytes, and for every head.
+    time: Duration,
+    watcher: Watcher,
+}
+
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+impl Connection {
+    async fn open(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) -> Ended {
+        match acceptor {
+            None => self.converse(stream).await,
+            Some(acceptor) => {
+                let stream = tokio::time::timeout(self.time, acceptor.accept(stream)).await??;
+                self.converse(stream).await
+            }
+        }
+    }
+
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Ended {
+        let peer = self.peer;
+        let service = self.router.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let io = TokioIo::new(FirstBytes::new(stream, self.time));
+        let connection = self.builder.serve_connection(io, TowerToHyperService::new(service));
+        self.watcher.watch(connection.into_owned()).await
+    }
 }
 
 async fn connection(
