@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
+use hyper::service::{Service, service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -10,7 +11,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,11 @@ use crate::{
     batcher::StartError,
     config::Config,
     engine::EngineError,
-    http::{self, App, connection::FirstBytes},
+    http::{
+        self, App,
+        connection::FirstBytes,
+        guests::{Guest, Guests},
+    },
     metrics::Metrics,
     model::Model,
 };
@@ -221,26 +226,34 @@ async fn reload(app: Arc<App>, mut wishes: mpsc::Receiver<()>) {
 async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
     let router = http::router(Arc::clone(&app));
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(
-        app.config.max_connections.get().min(Semaphore::MAX_PERMITS),
-    ));
+    let guests = Guests::new(app.config.max_connections.get());
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    let serve = |stream: TcpStream, place| {
+    let serve = |stream: TcpStream, guest: Guest| {
         // Answers are small and complete when they are written.
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(FirstBytes::new(stream, app.config.header_timeout));
-        let service = TowerToHyperService::new(router.clone());
+        let guest = Arc::new(guest);
+        let (routes, host) = (TowerToHyperService::new(router.clone()), Arc::clone(&guest));
+        let service = service_fn(move |request| {
+            let (in_flight, answer) = (host.request(), routes.call(request));
+            async move {
+                let _in_flight = in_flight;
+                answer.await
+            }
+        });
         let watched = graceful.watch(builder.serve_connection(io, service).into_owned());
         tokio::spawn(async move {
-            let _place = place;
-            // Resets, timeouts and bad framing are the client's affair.
-            if let Err(error) = watched.await {
-                tracing::debug!(error = error.to_string(), "connection ended");
+            tokio::select! {
+                // Resets, timeouts and bad framing are the client's affair.
+                ended = watched => if let Err(error) = ended {
+                    tracing::debug!(error = error.to_string(), "connection ended");
+                },
+                () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
             }
         });
     };
@@ -248,32 +261,30 @@ async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            next = connection(&listener, &room) => next,
+            next = connection(&listener, &guests) => next,
         };
         match next {
-            Ok((stream, place)) => serve(stream, place),
+            Ok((stream, guest)) => serve(stream, guest),
             Err(error) => {
+                // Out of file descriptors, as a rule: one that only waits gives its own up.
+                guests.send_one_away();
                 tracing::warn!(error = error.to_string(), "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     // What the kernel has accepted already would be reset with the listener; what comes later is refused.
-    while let Some(Ok((stream, place))) = at_once(connection(&listener, &room)).await {
-        serve(stream, place);
+    while let Some(Ok((stream, guest))) = at_once(connection(&listener, &guests)).await {
+        serve(stream, guest);
     }
     drop(listener);
     tokio::time::sleep(LAST_REQUESTS).await;
     graceful.shutdown().await;
 }
 
-async fn connection(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+async fn connection(listener: &TcpListener, guests: &Arc<Guests>) -> io::Result<(TcpStream, Guest)> {
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    Ok((stream, guests.admit().await))
 }
 
 /// The future's output if it is there without waiting.
@@ -310,6 +321,7 @@ fn log_config(config: &Config, cuda: bool) {
         max_images = config.max_images,
         drain_delay = ?config.drain_delay,
         drain_timeout = ?config.drain_timeout,
+        wedge_timeout = ?config.wedge_timeout,
         "configuration"
     );
 }

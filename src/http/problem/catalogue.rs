@@ -1,6 +1,6 @@
 //! Every problem there is: its status, code, title and detail.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::http::StatusCode;
 
@@ -56,6 +56,27 @@ impl Problem {
             "bad_base64",
             "An image is not valid base64.",
             detail,
+        )
+    }
+
+    /// 400: a tensor on `/v2` that does not fit the model.
+    pub fn bad_tensor(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_tensor",
+            "A tensor of the request does not fit the model.",
+            detail,
+        )
+    }
+
+    /// 404: a model or version on `/v2` that is not the one served.
+    #[must_use]
+    pub fn unknown_model(name: &str, version: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_model",
+            "There is no such model.",
+            format!("the model served here is {name:?}, version {version:?}"),
         )
     }
 
@@ -190,6 +211,17 @@ impl Problem {
             "The server is shutting down.",
             "requests under way are finished; send new ones elsewhere",
         )
+    }
+
+    /// 503: a worker has been inside its engine for that long and will not come back.
+    #[must_use]
+    pub fn wedged(inside: Duration) -> Self {
+        Self::unavailable(
+            "wedged",
+            "The server hangs.",
+            "the network does not come back with an answer; the server has to be started again",
+        )
+        .inside(format!("a worker has been inside its engine for {inside:?}"))
     }
 
     fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {

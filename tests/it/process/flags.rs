@@ -4,7 +4,7 @@ use super::{output, stderr, stdout};
 use crate::support::model;
 
 /// Each flag of the server.
-const FLAGS: [&str; 26] = [
+const FLAGS: [&str; 27] = [
     "listen",
     "model",
     "device",
@@ -29,6 +29,7 @@ const FLAGS: [&str; 26] = [
     "max-faces",
     "drain-delay",
     "drain-timeout",
+    "wedge-timeout",
     "log-format",
     "log",
 ];
