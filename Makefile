@@ -20,7 +20,7 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test faces-test fuzz soak
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
@@ -47,7 +47,11 @@ serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")
 test: tools setup ## run all tests
 	$(PYTHON) scripts/test_setup_libtorch.py
 	$(CARGO) test --locked $(ARGS)
-	tests/browser/run target/debug/fer-serve
+ifeq ($(ARGS),)
+	tests/browser/run "$${CARGO_TARGET_DIR:-target}/debug/fer-serve"
+else
+	@echo '*** SKIPPED: the browser test of the page, because ARGS chooses among the tests'
+endif
 
 lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck where installed
 	$(CARGO) fmt --check
@@ -64,11 +68,21 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 bench: build ## raw speed of the model on this machine, without a server
 	target/release/fer-serve bench $(ARGS)
 
+fuzz: tools setup ## libFuzzer with AddressSanitizer on every parser (ARGS="--seconds 600"); needs cargo-fuzz
+	scripts/fuzz $(ARGS)
+
+soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests beside attacks), kills of a training
+	scripts/soak $(ARGS)
+	@case '$(ARGS)' in '') scripts/kill-train ;; esac
+
 docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
 	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
 
 docker-test: ## build the container image, run it in every way the README says, and a rolling restart
 	$(PYTHON) scripts/docker-test $(ARGS)
+
+faces-test: build ## find the faces in photos of PyPI packages, none in drawings; memory and speed (ARGS="--load")
+	$(PYTHON) scripts/faces-test $(ARGS)
 
 deploy-test: ## render the Helm chart and check every manifest, the alert rules and compose.yaml against their schemas
 	$(PYTHON) scripts/deploy-test

@@ -185,7 +185,7 @@ struct RunArgs {
     /// Requests with work that may be in flight, from head to answer; more get 503 [default: 128 for each worker; 1024 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
-    /// Connections that may be open; more wait to be accepted
+    /// Connections that may be open; for one more, the one that has been idle longest is closed
     #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
     max_connections: NonZeroUsize,
     /// Time for an answer once the request's body is there; then 504
@@ -215,6 +215,9 @@ struct RunArgs {
     /// After that, how long requests in flight may take to end
     #[arg(long, env = "FER_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
     drain_timeout: Duration,
+    /// How long a worker may be inside the network before /livez says 503, so that the server is started anew
+    #[arg(long, env = "FER_WEDGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = positive)]
+    wedge_timeout: Duration,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -264,6 +267,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// From the end of accepting to the end.
     pub drain_timeout: Duration,
+    /// How long a worker may be inside its engine before the server counts as hanging.
+    pub wedge_timeout: Duration,
     /// The log.
     pub log: LogArgs,
 }
@@ -377,6 +382,7 @@ impl Config {
             max_images: a.max_images,
             drain_delay: a.drain_delay,
             drain_timeout: a.drain_timeout,
+            wedge_timeout: a.wedge_timeout,
             log: a.log,
         })
     }

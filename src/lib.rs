@@ -38,6 +38,9 @@ pub mod emotion;
 pub mod engine;
 pub mod faces;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod image;
 pub mod metrics;

@@ -21,7 +21,7 @@ const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// Routes as they stand in labels, with the methods and statuses that occur in ordinary life. Anything else
 /// that happens gets its series then; labels stay bounded because routes come from the router, methods
 /// from [`method_label`] and statuses from this crate.
-const SERIES: [(&str, &[&str], &[&str]); 14] = [
+const SERIES: &[(&str, &[&str], &[&str])] = &[
     (
         "/faces",
         &["POST"],
@@ -31,8 +31,11 @@ const SERIES: [(&str, &[&str], &[&str]); 14] = [
     ),
     ("/", &["GET"], &["200"]),
     ("/console/app.js", &["GET"], &["200"]),
+    ("/console/camera.js", &["GET"], &["200"]),
     ("/console/faces.js", &["GET"], &["200"]),
+    ("/console/pictures.js", &["GET"], &["200"]),
     ("/console/style.css", &["GET"], &["200"]),
+    ("/console/icon.svg", &["GET"], &["200"]),
     (
         "/predict",
         &["POST"],
@@ -51,6 +54,41 @@ const SERIES: [(&str, &[&str], &[&str]); 14] = [
         &["200", "401", "403", "422", "429", "503"],
     ),
     ("/openapi.yaml", &["GET"], &["200"]),
+    ("/v2", &["GET"], &["200", "401", "429"]),
+    ("/v2/health/live", &["GET"], &["200"]),
+    ("/v2/health/ready", &["GET"], &["200", "503"]),
+    ("/v2/models/{name}", &["GET"], &["200", "404", "503"]),
+    ("/v2/models/{name}/config", &["GET"], &["200", "404", "503"]),
+    ("/v2/models/{name}/ready", &["GET"], &["200", "404", "503"]),
+    (
+        "/v2/models/{name}/infer",
+        &["POST"],
+        &[
+            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
+        ],
+    ),
+    (
+        "/v2/models/{name}/versions/{version}",
+        &["GET"],
+        &["200", "404", "503"],
+    ),
+    (
+        "/v2/models/{name}/versions/{version}/config",
+        &["GET"],
+        &["200", "404", "503"],
+    ),
+    (
+        "/v2/models/{name}/versions/{version}/ready",
+        &["GET"],
+        &["200", "404", "503"],
+    ),
+    (
+        "/v2/models/{name}/versions/{version}/infer",
+        &["POST"],
+        &[
+            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
+        ],
+    ),
     (ROUTE_OTHER, &["GET", "POST"], &["404"]),
 ];
 

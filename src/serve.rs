@@ -240,6 +240,7 @@ fn log_config(config: &Config, cuda: bool) {
         max_images = config.max_images,
         drain_delay = ?config.drain_delay,
         drain_timeout = ?config.drain_timeout,
+        wedge_timeout = ?config.wedge_timeout,
         log = config.log.log_filter,
         "limits"
     );

@@ -123,6 +123,9 @@ pub struct Seeta {
 
 /// Pixels of the picture that is searched first: as many as a square of 640.
 const FIRST_LOOK: f64 = 640.0 * 640.0;
+/// The shorter side of the picture that is searched first, at least, as far as [`CLOSE_LOOK`] allows: in a
+/// panorama faces are small beside its length and not beside its height.
+const FIRST_SHORT_SIDE: f64 = 400.0;
 /// Pixels of the picture that is searched at most.
 const CLOSE_LOOK: f64 = 1600.0 * 1600.0;
 /// Small pictures are enlarged up to this, as long as they stay within those pixels.
@@ -170,7 +173,11 @@ impl Seeta {
                 .min(ENLARGE);
             return Ok(at_scale(self.look(picture, scale)?, scale));
         }
-        let first = up_to(FIRST_LOOK).min(ENLARGE);
+        let shorter = f64::from(picture.width().min(picture.height()));
+        let first = up_to(FIRST_LOOK)
+            .max(FIRST_SHORT_SIDE / shorter)
+            .min(up_to(CLOSE_LOOK))
+            .min(ENLARGE);
         let seen = self.look(picture, first)?;
         let small = seen.iter().any(|w| w.side < SMALL && w.score >= HINT);
         let second = up_to(CLOSE_LOOK).min(ENLARGE);

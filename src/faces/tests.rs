@@ -266,6 +266,19 @@ fn long_and_tiny_pictures_are_searched_within_bounds() {
 }
 
 #[test]
+fn faces_of_a_panorama_are_found() {
+    // Fourteen times as long as high; the faces are a fifth of its height.
+    let people = imageops::crop_imm(photo(), 560, 140, 340, 260).to_image();
+    let wanted = find(&people).len();
+    assert!(wanted >= 3, "{wanted}");
+    let mut wide = drawn(3640, 260, |x, y| 120.0 + 20.0 * (x / 90.0).sin() + 0.2 * y);
+    imageops::replace(&mut wide, &people, 2000, 0);
+    let found = find(&wide);
+    assert_eq!(found.len(), wanted, "{found:?}");
+    assert!(found.iter().all(|f| (1990..2340).contains(&f.x)), "{found:?}");
+}
+
+#[test]
 fn a_box_over_the_border_is_cut_off_in_answers_only() {
     let face = |x, y| FaceBox {
         x,

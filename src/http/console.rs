@@ -1,19 +1,45 @@
-//! `GET /`: the web console, four files built into the program.
+//! `GET /`: the web console, a few files built into the program.
 
 use axum::{
+    Router,
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
+    routing::get,
 };
 
-const PAGE: &str = include_str!("../../web/index.html");
-const SCRIPT: &str = include_str!("../../web/app.js");
-const FACES: &str = include_str!("../../web/faces.js");
-const STYLE: &str = include_str!("../../web/style.css");
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+
+/// Each file: path, media type, content.
+const FILES: [(&str, &str, &str); 7] = [
+    ("/", HTML, include_str!("../../web/index.html")),
+    ("/console/app.js", SCRIPT, include_str!("../../web/app.js")),
+    ("/console/camera.js", SCRIPT, include_str!("../../web/camera.js")),
+    ("/console/faces.js", SCRIPT, include_str!("../../web/faces.js")),
+    (
+        "/console/pictures.js",
+        SCRIPT,
+        include_str!("../../web/pictures.js"),
+    ),
+    ("/console/style.css", STYLE, include_str!("../../web/style.css")),
+    ("/console/icon.svg", PICTURE, include_str!("../../web/icon.svg")),
+];
 
 /// Nothing but this server's own files, no inline code, no framing; pictures and camera streams stay in the
 /// browser as `blob:` addresses.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page and its files.
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    FILES
+        .iter()
+        .fold(Router::new(), |router, &(path, media_type, content)| {
+            router.route(path, get(move || async move { file(media_type, content) }))
+        })
+}
 
 fn file(media_type: &'static str, content: &'static str) -> Response {
     let fixed = |value| HeaderValue::from_static(value);
@@ -30,24 +56,4 @@ fn file(media_type: &'static str, content: &'static str) -> Response {
         (header::CACHE_CONTROL, fixed("no-cache")),
     ];
     (headers, content).into_response()
-}
-
-/// The page.
-pub async fn page() -> Response {
-    file("text/html; charset=utf-8", PAGE)
-}
-
-/// What it does.
-pub async fn script() -> Response {
-    file("text/javascript; charset=utf-8", SCRIPT)
-}
-
-/// How it asks for faces and shows them.
-pub async fn faces() -> Response {
-    file("text/javascript; charset=utf-8", FACES)
-}
-
-/// What it looks like.
-pub async fn style() -> Response {
-    file("text/css; charset=utf-8", STYLE)
 }

@@ -17,9 +17,10 @@
 //! | --- | --- |
 //! | [`predict`] | `POST /predict` |
 //! | [`faces`] | `POST /faces` |
-//! | [`console`] | `GET /` and its three files |
+//! | [`console`] | `GET /` and its files under `/console/` |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
 //! | [`model`] | `GET /model` |
+//! | [`v2`] | `/v2`, the Open Inference Protocol |
 //! | [`contract`] | `GET /openapi.yaml` |
 //! | [`admin`] | `POST /admin/reload` |
 
@@ -30,6 +31,7 @@ pub mod connection;
 pub mod console;
 pub mod contract;
 pub mod faces;
+pub mod guests;
 pub mod health;
 pub mod input;
 pub mod model;
@@ -38,6 +40,7 @@ mod pictures;
 pub mod predict;
 pub mod problem;
 pub mod types;
+pub mod v2;
 
 use std::{
     any::Any,
@@ -206,16 +209,31 @@ fn admin_routes() -> Router<Arc<App>> {
 fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let admitted = middleware::from_fn_with_state(Arc::clone(app), admit);
     let predict = post(predict::predict).route_layer(admitted.clone());
-    let faces = post(faces::faces).route_layer(admitted);
+    let faces = post(faces::faces).route_layer(admitted.clone());
+    let infer = post(v2::infer::infer).route_layer(admitted);
     Router::new()
         .route("/predict", predict)
         .route("/faces", faces)
-        .route("/", get(console::page))
-        .route("/console/app.js", get(console::script))
-        .route("/console/faces.js", get(console::faces))
-        .route("/console/style.css", get(console::style))
+        .merge(console::routes())
         .route("/model", get(model::model))
         .route("/openapi.yaml", get(contract::openapi))
+        .route("/v2", get(v2::describe::server))
+        .route("/v2/health/live", get(v2::describe::live))
+        .route("/v2/health/ready", get(v2::describe::ready))
+        .route("/v2/models/{name}", get(v2::describe::model))
+        .route("/v2/models/{name}/config", get(v2::describe::config))
+        .route("/v2/models/{name}/ready", get(v2::describe::model_ready))
+        .route("/v2/models/{name}/infer", infer.clone())
+        .route("/v2/models/{name}/versions/{version}", get(v2::describe::model))
+        .route(
+            "/v2/models/{name}/versions/{version}/config",
+            get(v2::describe::config),
+        )
+        .route(
+            "/v2/models/{name}/versions/{version}/ready",
+            get(v2::describe::model_ready),
+        )
+        .route("/v2/models/{name}/versions/{version}/infer", infer)
 }
 
 fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {

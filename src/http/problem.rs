@@ -6,10 +6,10 @@
 //!
 //! | status | codes |
 //! | --- | --- |
-//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart` |
+//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart`, on `/v2` `bad_tensor` |
 //! | 401 | `unauthorized`, with `WWW-Authenticate` |
 //! | 403 | `admin_closed` |
-//! | 404 | `not_found` |
+//! | 404 | `not_found`, on `/v2` `unknown_model` |
 //! | 405 | `method_not_allowed`, with `Allow` |
 //! | 408 | `body_timeout` |
 //! | 413 | `body_too_large` `too_many_images` |
@@ -17,7 +17,7 @@
 //! | 422 | `broken_image` `too_many_pixels` `reload_refused` |
 //! | 429 | `rate_limited`, with `Retry-After` |
 //! | 500 | `internal` |
-//! | 503 | `overloaded` `not_ready` `draining`, with `Retry-After` |
+//! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
 //! | 504 | `deadline_exceeded` |
 
 mod catalogue;
@@ -125,6 +125,7 @@ impl Problem {
         ProblemBody {
             problem: self,
             request_id,
+            error: false,
         }
     }
 
@@ -136,12 +137,22 @@ impl Problem {
     }
 }
 
-/// `{type, title, status, detail, code, request_id}`, in that order. Outside a request (`fer-serve
+/// `{type, title, status, detail, code, request_id}`, in that order, and on `/v2` `error`. Outside a request (`fer-serve
 /// predict`) there is no `request_id`.
 #[derive(Debug)]
 pub struct ProblemBody<'a> {
     problem: &'a Problem,
     request_id: Option<&'a str>,
+    error: bool,
+}
+
+impl ProblemBody<'_> {
+    /// With the key `error` at the end, which clients of the Open Inference Protocol read.
+    #[must_use]
+    pub const fn with_error(mut self) -> Self {
+        self.error = true;
+        self
+    }
 }
 
 impl Serialize for ProblemBody<'_> {
@@ -154,6 +165,10 @@ impl Serialize for ProblemBody<'_> {
         map.serialize_entry("code", self.problem.code)?;
         if let Some(id) = self.request_id {
             map.serialize_entry("request_id", id)?;
+        }
+        if self.error {
+            let error = format!("{} {}", self.problem.title, self.problem.detail);
+            map.serialize_entry("error", &error)?;
         }
         map.end()
     }
@@ -190,6 +205,7 @@ mod tests {
             (Problem::overloaded(), "retry-after"),
             (Problem::not_ready(), "retry-after"),
             (Problem::draining(), "retry-after"),
+            (Problem::wedged(std::time::Duration::MAX), "retry-after"),
             (Problem::unsupported_media_type("text/html"), "accept-post"),
             (Problem::unsupported_encoding(), "accept-encoding"),
             (Problem::body_timeout(), "connection"),

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::Request};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -15,14 +18,18 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use crate::{
-    http::{self, App, access::Peer, admin::Port, connection::FirstBytes},
+    http::{
+        self, App,
+        access::Peer,
+        admin::Port,
+        connection::FirstBytes,
+        guests::{Guest, Guests},
+    },
     tls::Tls,
 };
 
@@ -34,23 +41,18 @@ const PING: Duration = Duration::from_secs(30);
 /// in it and are answered.
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
 
-/// A place among `--max-connections`, held as long as the connection.
-type Place = OwnedSemaphorePermit;
-
 /// Accepts connections until told to stop, then lets each finish what it is answering.
 pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, stop: CancellationToken) {
     let router = http::router(Arc::clone(&app), port);
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(
-        app.config.max_connections.get().min(Semaphore::MAX_PERMITS),
-    ));
+    let guests = Guests::new(app.config.max_connections.get());
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    let serve = |stream: TcpStream, from: SocketAddr, place: Place| {
+    let serve = |stream: TcpStream, from: SocketAddr, guest: Guest| {
         // Answers are small and complete when they are written.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
@@ -59,33 +61,30 @@ pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, sto
             peer: Peer(from.ip()),
             time: app.config.header_timeout,
             watcher: graceful.watcher(),
+            guest: Arc::new(guest),
         };
         let acceptor = app.tls.as_ref().filter(|_| port == Port::Main).map(Tls::acceptor);
-        tokio::spawn(async move {
-            let _place = place;
-            // Resets, timeouts, failed handshakes and bad framing are the client's affair.
-            if let Err(error) = connection.open(stream, acceptor).await {
-                tracing::debug!(error = error.to_string(), "connection ended");
-            }
-        });
+        tokio::spawn(connection.serve(stream, acceptor));
     };
     loop {
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            next = connection(&listener, &room) => next,
+            next = connection(&listener, &guests) => next,
         };
         match next {
-            Ok((stream, from, place)) => serve(stream, from, place),
+            Ok((stream, from, guest)) => serve(stream, from, guest),
             Err(error) => {
+                // Out of file descriptors, as a rule: one that only waits gives its own up.
+                guests.send_one_away();
                 tracing::warn!(error = error.to_string(), "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     // What the kernel has accepted already would be reset with the listener; what comes later is refused.
-    while let Some(Ok((stream, from, place))) = at_once(connection(&listener, &room)).await {
-        serve(stream, from, place);
+    while let Some(Ok((stream, from, guest))) = at_once(connection(&listener, &guests)).await {
+        serve(stream, from, guest);
     }
     drop(listener);
     tokio::time::sleep(LAST_REQUESTS).await;
@@ -100,11 +99,23 @@ struct Connection {
     /// For the handshake, for the first bytes, and for every head.
     time: Duration,
     watcher: Watcher,
+    guest: Arc<Guest>,
 }
 
 type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 impl Connection {
+    async fn serve(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let guest = Arc::clone(&self.guest);
+        tokio::select! {
+            // Resets, timeouts, failed handshakes and bad framing are the client's affair.
+            ended = self.open(stream, acceptor) => if let Err(error) = ended {
+                tracing::debug!(error = error.to_string(), "connection ended");
+            },
+            () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
+        }
+    }
+
     async fn open(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) -> Ended {
         match acceptor {
             None => self.converse(stream).await,
@@ -116,24 +127,25 @@ impl Connection {
     }
 
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Ended {
-        let peer = self.peer;
-        let service = self.router.map_request(move |mut request: Request<Incoming>| {
+        let (peer, guest) = (self.peer, self.guest);
+        let routes = TowerToHyperService::new(self.router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            request
+            let (in_flight, answer) = (guest.request(), routes.call(request));
+            async move {
+                let _in_flight = in_flight;
+                answer.await
+            }
         });
         let io = TokioIo::new(FirstBytes::new(stream, self.time));
-        let connection = self.builder.serve_connection(io, TowerToHyperService::new(service));
+        let connection = self.builder.serve_connection(io, service);
         self.watcher.watch(connection.into_owned()).await
     }
 }
 
-async fn connection(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, Place)> {
-    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+async fn connection(listener: &TcpListener, guests: &Arc<Guests>) -> io::Result<(TcpStream, SocketAddr, Guest)> {
     let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
+    Ok((stream, from, guests.admit().await))
 }
 
 /// The future's output if it is there without waiting.

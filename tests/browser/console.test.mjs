@@ -1,146 +1,24 @@
-// The web console in a real Chromium, against a real server. See `run`.
-//
-// FER_SERVE: the program to test. CHROMIUM: the browser. SHOTS: a folder for screenshots, if wanted.
+// The web console in a real Chromium, against a real server. See `run` and `support.mjs`.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import axe from 'axe-core';
-import { chromium } from 'playwright-core';
+import { accessible, answered, card, launch, open, origin, piece, startServer, stopServer } from './support.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-// As seen on a busy machine; nothing is measured by it.
-const PATIENCE = 300_000;
+const FILES = ['app.js', 'camera.js', 'faces.js', 'pictures.js', 'style.css', 'icon.svg'];
 
-let server;
-let origin;
 let browser;
 let folder;
 let photo;
 // What the API answers to it.
 let answer;
-let shots;
-
-/** A port nobody listens on at the moment. */
-const freePort = () => new Promise((done) => {
-  const probe = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = probe.address();
-    probe.close(() => done(port));
-  });
-});
-
-async function startServer() {
-  const port = await freePort();
-  origin = `http://127.0.0.1:${port}`;
-  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m'];
-  server = spawn(process.env.FER_SERVE, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
-  const end = Date.now() + PATIENCE;
-  for (;;) {
-    const ready = await fetch(`${origin}/readyz`).then((r) => r.ok, () => false);
-    if (ready) return;
-    assert.ok(server.exitCode === null && Date.now() < end, 'the server does not get ready');
-    await new Promise((done) => setTimeout(done, 100));
-  }
-}
-
-async function stopServer() {
-  if (server.exitCode !== null) return;
-  const gone = new Promise((done) => server.once('exit', done));
-  server.kill('SIGTERM');
-  await gone;
-}
-
-/**
- * A piece of the photo that the rustface crate carries, as an image file of that type: small, because the
- * server may be unoptimised.
- */
-async function piece(type, x, y, width, height, toWidth, toHeight) {
-  const page = await browser.newPage();
-  const url = await page.evaluate(async ([photo, type, ...cut]) => {
-    const image = await createImageBitmap(await (await fetch(photo)).blob());
-    const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = cut.slice(4);
-    canvas.getContext('2d').drawImage(image, ...cut.slice(0, 4), 0, 0, canvas.width, canvas.height);
-    return canvas.toDataURL(type, 0.95);
-  }, [`data:image/png;base64,${readFileSync(carriedPhoto()).toString('base64')}`, type, x, y, width, height, toWidth, toHeight]);
-  await page.close();
-  return Buffer.from(url.split(',')[1], 'base64');
-}
-
-/** The photo that the rustface crate carries. */
-function carriedPhoto() {
-  const text = execFileSync('cargo', ['metadata', '--format-version=1', '--locked'], { cwd: ROOT, maxBuffer: 1 << 28 });
-  const { manifest_path } = JSON.parse(text).packages.find((p) => p.name === 'rustface');
-  return join(dirname(manifest_path), 'test.png');
-}
-
-function launch(...args) {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--use-fake-ui-for-media-stream',
-      '--use-fake-device-for-media-stream', ...args,
-    ],
-  });
-}
-
-/** A page that remembers everything it should not do. */
-async function open(options = {}, using = browser) {
-  const context = await using.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  await context.grantPermissions(['clipboard-read', 'clipboard-write', 'camera'], { origin });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  const wrong = [];
-  page.expected = [];
-  page.on('pageerror', (error) => wrong.push(`uncaught: ${error}`));
-  page.on('console', (message) => {
-    if (!['error', 'warning'].includes(message.type())) return;
-    const text = message.text();
-    if (!page.expected.some((pattern) => pattern.test(text))) wrong.push(`console: ${text}`);
-  });
-  page.on('request', (request) => {
-    const { protocol, origin: to } = new URL(request.url());
-    if (to !== origin && !['blob:', 'data:'].includes(protocol)) wrong.push(`asks ${request.url()}`);
-  });
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (e) => console.error(`CSP: ${e.violatedDirective} ${e.blockedURI}`));
-  });
-  page.finish = async () => {
-    assert.deepEqual(wrong, []);
-    await context.close();
-  };
-  await page.goto(`${origin}/`);
-  await page.getByText(/^Model /).waitFor();
-  return page;
-}
-
-async function accessible(page, where) {
-  // Evaluated through the debugger, which the page's policy does not bind.
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => window.axe.run());
-  const found = violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.target).join(', ')}`);
-  assert.deepEqual(found, [], where);
-}
-
-async function shot(page, name) {
-  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-const card = (page, name) => page.getByRole('article', { name, exact: true });
-/** Several pictures end in any order; each card says so itself. */
-const answered = (page, name) => card(page, name).locator('.note', { hasText: 'in all' }).waitFor();
 
 before(async () => {
-  shots = process.env.SHOTS;
   folder = mkdtempSync(join(tmpdir(), 'fer-console-'));
   browser = await launch();
   photo = join(folder, 'group.png');
-  writeFileSync(photo, await piece('image/png', 0, 0, 560, 400, 560, 400));
+  writeFileSync(photo, await piece(browser, 'image/png', 0, 0, 560, 400, 560, 400));
   await startServer();
   answer = await fetch(`${origin}/faces`, { method: 'POST', body: readFileSync(photo) }).then((r) => r.json());
   assert.ok(answer.faces.length >= 5, JSON.stringify(answer));
@@ -148,12 +26,12 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  if (server) await stopServer();
+  await stopServer();
   rmSync(folder, { recursive: true, force: true });
 });
 
 test('the page and its files come with a strict policy', async () => {
-  for (const path of ['/', '/console/app.js', '/console/faces.js', '/console/style.css']) {
+  for (const path of ['/', ...FILES.map((name) => `/console/${name}`)]) {
     const response = await fetch(origin + path);
     assert.equal(response.status, 200);
     const policy = response.headers.get('content-security-policy');
@@ -164,7 +42,7 @@ test('the page and its files come with a strict policy', async () => {
 });
 
 test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
-  const page = await open();
+  const page = await open(browser);
   page.expected = [/status of 4(15|22)/];
   const broken = join(folder, '=broken, "it".png');
   writeFileSync(broken, readFileSync(photo).subarray(0, 9000));
@@ -174,21 +52,28 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
 
   await answered(page, 'group.png');
   const whole = card(page, 'group.png');
-  assert.equal(await whole.locator('rect.line').count(), answer.faces.length);
-  assert.equal(await whole.getByRole('listitem').count(), answer.faces.length);
+  assert.equal(await whole.locator('.box').count(), answer.faces.length);
+  assert.equal(await whole.locator('.faces > li').count(), answer.faces.length);
   assert.equal(await whole.locator('.bars').first().locator('dt').count(), 7);
   assert.match(await whole.locator('.note').innerText(), /560 × 400 pixels, \d+ faces\. .* ms in all: decoding .*, finding faces .*, waiting .*, network /);
   // What is shown is what the API answers.
   const shown = JSON.parse(await whole.locator('pre').textContent());
   assert.deepEqual(shown, answer);
-  assert.equal(Number(await whole.locator('rect.line').first().getAttribute('width')), answer.faces[0].box.width);
+  const [{ box }] = answer.faces;
+  const drawn = await whole.locator('.box').first().evaluate((e) => [e.style.left, e.style.top, e.style.width, e.style.height]);
+  const wanted = [box.x / 5.6, box.y / 4, box.width / 5.6, box.height / 4];
+  for (const [i, value] of wanted.entries()) assert.ok(Math.abs(parseFloat(drawn[i]) - value) < 0.01, `${drawn} for ${wanted}`);
   const [first] = answer.faces;
   assert.equal(
     await whole.locator('h4').first().innerText(),
-    `Face 1: ${first.emotion}, ${(100 * first.confidence).toFixed(1)} %`,
+    `Face 1: ${first.emotion}, ${(100 * first.confidence).toFixed(1)}\u00a0%`,
   );
+  // Each face's own picture was cut out, and pointing at it lights its box.
+  await whole.locator('canvas:not([hidden])').nth(answer.faces.length - 1).waitFor();
+  await whole.locator('.faces > li').nth(1).hover();
+  assert.equal(await whole.locator('.box').nth(1).evaluate((e) => e.classList.contains('lit')), true);
   // The boxes lie on the picture.
-  const [over, under] = [await whole.locator('svg').boundingBox(), await whole.locator('img').boundingBox()];
+  const [over, under] = [await whole.locator('.boxes').boundingBox(), await whole.locator('img').boundingBox()];
   for (const side of ['x', 'y', 'width', 'height']) assert.ok(Math.abs(over[side] - under[side]) < 1, side);
 
   await card(page, '=broken, "it".png').getByRole('alert').waitFor();
@@ -213,15 +98,40 @@ test('chosen pictures: boxes, bars, times, JSON, CSV, errors', async () => {
   assert.ok(rows.some((row) => row.startsWith('"\'=broken, ""it"".png",')), rows.at(-2));
 
   await accessible(page, 'light');
-  await page.evaluate(() => window.scrollTo(0, 0));
-  await shot(page, 'console-light');
   await page.getByRole('button', { name: 'Remove all' }).click();
   assert.equal(await page.getByRole('article').count(), 0);
   await page.finish();
 });
 
+test('many pictures are a table', async () => {
+  const page = await open(browser);
+  page.expected = [/status of 415/];
+  // Too small for a face, so that they take no time.
+  const small = await piece(browser, 'image/png', 0, 0, 16, 16, 16, 16);
+  const files = Array.from({ length: 8 }, (_, n) => ({ name: `small ${n}.png`, mimeType: 'image/png', buffer: small }));
+  const bad = { name: 'bad.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') };
+  await page.setInputFiles('#files', [...files, bad]);
+  await page.getByText(/^Done: 0 faces in 9 pictures, 1 failed\.$/).waitFor({ state: 'attached' });
+  const row = (name) => page.getByRole('row').filter({ has: page.getByRole('button', { name, exact: true }) });
+  assert.equal(await page.getByRole('row').count(), 10);
+  assert.match(await row('small 3.png').innerText(), /16 × 16\s+0/);
+  assert.match(await row('bad.txt').innerText(), /not a picture/);
+  assert.equal(await page.locator('#progress').isVisible(), false);
+  await accessible(page, 'table');
+  await page.setViewportSize({ width: 360, height: 740 });
+  const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= seen, `${wide} pixels wide on ${seen}`);
+  // A name leads to its card; from then on the view is the user's choice.
+  await row('small 3.png').getByRole('button').press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'small 3.png');
+  assert.ok(await page.getByRole('radio', { name: 'Cards' }).isChecked());
+  await page.setInputFiles('#files', files);
+  assert.equal(await card(page, 'small 7.png').first().isVisible(), true);
+  await page.finish();
+});
+
 test('pasted and dropped pictures', async () => {
-  const page = await open();
+  const page = await open(browser);
   await page.evaluate(async () => {
     const canvas = document.createElement('canvas');
     canvas.width = 200;
@@ -248,13 +158,13 @@ test('pasted and dropped pictures', async () => {
 });
 
 test('settings reach the server, and what it says of them the user', async () => {
-  const page = await open();
+  const page = await open(browser);
   page.expected = [/status of 400/];
   await page.getByText('Settings').click();
   await page.getByLabel('Most faces').fill('2');
   await page.setInputFiles('#files', photo);
   await answered(page, 'group.png');
-  assert.equal(await page.locator('rect.line').count(), 2);
+  assert.equal(await page.locator('.box').count(), 2);
   await page.getByLabel('Least score').fill('0.1');
   await page.setInputFiles('#files', photo);
   await page.getByRole('alert').filter({ hasText: '`score` must be' }).waitFor();
@@ -263,13 +173,13 @@ test('settings reach the server, and what it says of them the user', async () =>
 });
 
 test('everything can be reached with the keyboard', async () => {
-  const page = await open();
+  const page = await open(browser);
   const reached = [];
   for (let i = 0; i < 8; i += 1) {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => document.activeElement.id || document.activeElement.tagName));
   }
-  assert.deepEqual(reached.slice(0, 5), ['A', 'A', 'files', 'camera', 'SUMMARY']);
+  assert.deepEqual(reached.slice(0, 6), ['A', 'A', 'A', 'files', 'camera', 'SUMMARY']);
   await page.focus('#files');
   const ring = await page.locator('label[for=files]').evaluate((e) => getComputedStyle(e).outlineStyle);
   assert.equal(ring, 'solid');
@@ -277,7 +187,7 @@ test('everything can be reached with the keyboard', async () => {
 });
 
 test('dark mode and phone width', async () => {
-  const page = await open({ colorScheme: 'dark', viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  const page = await open(browser, { colorScheme: 'dark', viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
   await page.setInputFiles('#files', photo);
   await answered(page, 'group.png');
   const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -288,7 +198,6 @@ test('dark mode and phone width', async () => {
     if (await button.isVisible()) assert.ok((await button.boundingBox()).height >= 44);
   }
   await accessible(page, 'dark, phone');
-  await shot(page, 'console-dark-phone');
   await page.emulateMedia({ colorScheme: 'light' });
   await accessible(page, 'light, phone');
   await page.finish();
@@ -296,13 +205,13 @@ test('dark mode and phone width', async () => {
 
 test('the camera, one request at a time', async () => {
   // The fake camera plays a piece of the photo: Chromium reads frames from a file of JPEGs.
-  const frame = await piece('image/jpeg', 560, 150, 340, 255, 480, 360);
+  const frame = await piece(browser, 'image/jpeg', 560, 150, 340, 255, 480, 360);
   const film = join(folder, 'camera.mjpeg');
   writeFileSync(film, Buffer.concat([frame, frame]));
 
   const filming = await launch(`--use-file-for-fake-video-capture=${film}`);
   try {
-    const page = await open({}, filming);
+    const page = await open(filming);
     let [now, most, sent] = [0, 0, 0];
     page.on('request', (r) => {
       if (!r.url().endsWith('/faces')) return;
@@ -315,11 +224,10 @@ test('the camera, one request at a time', async () => {
     await page.getByRole('button', { name: 'Start camera' }).click();
     await page.waitForFunction(() => Number(document.getElementById('live-count').textContent) > 0);
     await page.waitForFunction(() => Number(document.getElementById('live-rate').textContent) > 0);
-    await page.waitForFunction(() => document.querySelectorAll('#live-boxes rect.line').length > 0);
+    await page.waitForFunction(() => document.querySelectorAll('#live-boxes .box').length > 0);
     assert.ok(await page.getByRole('button', { name: 'Stop camera', pressed: true }).isVisible());
     await accessible(page, 'camera');
-    await shot(page, 'console-camera');
-    await page.getByRole('button', { name: 'Stop camera' }).click();
+      await page.getByRole('button', { name: 'Stop camera' }).click();
     await page.locator('#live').waitFor({ state: 'hidden' });
     assert.ok(sent >= 2 && most === 1, `${sent} requests, ${most} at once`);
     await page.finish();
@@ -328,8 +236,25 @@ test('the camera, one request at a time', async () => {
   }
 });
 
+test('a camera that cannot be had is explained', async () => {
+  const page = await open(browser);
+  for (const [name, text] of [
+    ['NotAllowedError', 'The browser was not allowed to use the camera.'],
+    ['NotFoundError', 'There is no camera.'],
+  ]) {
+    await page.evaluate((name) => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', name));
+    }, name);
+    await page.getByRole('button', { name: 'Start camera' }).click();
+    await page.getByRole('alert').filter({ hasText: text }).waitFor();
+    assert.ok(await page.getByRole('button', { name: 'Start camera', pressed: false }).isVisible());
+  }
+  await accessible(page, 'no camera');
+  await page.finish();
+});
+
 test('a server that is gone is said to be gone', async () => {
-  const page = await open();
+  const page = await open(browser);
   page.expected = [/ERR_CONNECTION_REFUSED/];
   await stopServer();
   await page.setInputFiles('#files', photo);

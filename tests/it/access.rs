@@ -63,9 +63,17 @@ async fn with_keys_only_their_bearers_get_work_done() {
         predict(&server, key).await.ok();
         with_key(&server, server.request(Method::GET, "/model"), key).await.ok();
     }
-    for (method, path) in [(Method::POST, "/predict"), (Method::POST, "/faces"), (Method::GET, "/model"), (Method::POST, "/admin/reload")] {
+    for (method, path) in [
+        (Method::POST, "/predict"),
+        (Method::POST, "/faces"),
+        (Method::GET, "/model"),
+        (Method::POST, "/admin/reload"),
+        (Method::GET, "/v2"),
+        (Method::POST, "/v2/models/tiny/infer"),
+    ] {
         let none = server.send(server.request(method.clone(), path)).await;
-        none.problem(401, "unauthorized");
+        let body = none.problem(401, "unauthorized");
+        assert_eq!(body.get("error").is_some(), path.starts_with("/v2"), "{body}");
         assert_eq!(none.header("www-authenticate"), "Bearer realm=\"fer-serve\"", "{path}");
         for wrong in ["x", &KEY[1..], &format!("{KEY}0"), &KEY.to_uppercase()] {
             let answer = with_key(&server, server.request(method.clone(), path), wrong).await;
@@ -76,11 +84,21 @@ async fn with_keys_only_their_bearers_get_work_done() {
         server.send(basic).await.problem(401, "unauthorized");
     }
     // Probes, metrics, the contract and the page are everybody's.
-    for path in ["/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml", "/", "/console/app.js"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/metrics",
+        "/openapi.yaml",
+        "/",
+        "/console/app.js",
+        "/v2/health/ready",
+        "/v2/models/tiny/ready",
+    ] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
     server.get("/nowhere").await.problem(404, "not_found");
-    assert!((server.metric(r#"fer_rejected_total{reason="unauthorized"}"#).await - 24.0).abs() < f64::EPSILON);
+    assert!((server.metric(r#"fer_rejected_total{reason="unauthorized"}"#).await - 36.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test]

@@ -216,6 +216,13 @@ async fn the_console_comes_with_its_files_and_a_strict_policy() {
         ("/", "text/html; charset=utf-8", "/console/app.js"),
         ("/console/app.js", "text/javascript; charset=utf-8", "./faces.js"),
         ("/console/faces.js", "text/javascript; charset=utf-8", "/faces"),
+        ("/console/pictures.js", "text/javascript; charset=utf-8", "csv"),
+        (
+            "/console/camera.js",
+            "text/javascript; charset=utf-8",
+            "getUserMedia",
+        ),
+        ("/console/icon.svg", "image/svg+xml", "<svg"),
         (
             "/console/style.css",
             "text/css; charset=utf-8",

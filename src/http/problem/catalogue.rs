@@ -59,6 +59,27 @@ impl Problem {
         )
     }
 
+    /// 400: a tensor on `/v2` that does not fit the model.
+    pub fn bad_tensor(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_tensor",
+            "A tensor of the request does not fit the model.",
+            detail,
+        )
+    }
+
+    /// 404: a model or version on `/v2` that is not the one served.
+    #[must_use]
+    pub fn unknown_model(name: &str, version: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_model",
+            "There is no such model.",
+            format!("the model served here is {name:?}, version {version:?}"),
+        )
+    }
+
     /// 400: a form that cannot be taken apart.
     pub fn bad_multipart(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
@@ -250,6 +271,17 @@ impl Problem {
             "The server is shutting down.",
             "requests under way are finished; send new ones elsewhere",
         )
+    }
+
+    /// 503: a worker has been inside its engine for that long and will not come back.
+    #[must_use]
+    pub fn wedged(inside: Duration) -> Self {
+        Self::unavailable(
+            "wedged",
+            "The server hangs.",
+            "the network does not come back with an answer; the server has to be started again",
+        )
+        .inside(format!("a worker has been inside its engine for {inside:?}"))
     }
 
     fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {

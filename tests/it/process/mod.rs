@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use crate::support::{Answer, Raw, model, pictures, raw};
 
 /// The program, with nothing of the tests' environment: rpath alone must find libtorch.
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fer-serve"));
     command.env_clear().stdin(Stdio::null());
     command
@@ -41,12 +41,12 @@ fn stdout(output: &Output) -> &str {
 }
 
 /// A serving process whose log is read as JSON. Killed when dropped.
-struct Process {
-    child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
     log: mpsc::UnboundedReceiver<String>,
     /// What was read of the log so far.
     lines: Vec<String>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Process {
@@ -58,8 +58,24 @@ impl Drop for Process {
 
 impl Process {
     /// Starts it on a free port and waits until its log says that it is ready.
-    async fn start(model: &Path, flags: &[&str]) -> Self {
-        let mut child = program()
+    pub(crate) async fn start(model: &Path, flags: &[&str]) -> Self {
+        Self::started(program(), model, flags).await
+    }
+
+    /// The same under what a shell does first, such as `ulimit -n 64`.
+    pub(crate) async fn start_under(first: &str, model: &Path, flags: &[&str]) -> Self {
+        let program = program();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .env_clear()
+            .stdin(Stdio::null());
+        Self::started(shell, model, flags).await
+    }
+
+    async fn started(mut program: Command, model: &Path, flags: &[&str]) -> Self {
+        let mut child = program
             .args([
                 "run",
                 "--listen",
@@ -92,7 +108,7 @@ impl Process {
     }
 
     /// Reads the log until the line of the request with that id.
-    async fn logged_request(&mut self, id: &str) -> Value {
+    pub(crate) async fn logged_request(&mut self, id: &str) -> Value {
         loop {
             let event = self.logged("request").await;
             if event["request_id"] == id {
@@ -102,7 +118,7 @@ impl Process {
     }
 
     /// Reads the log until a line with that message.
-    async fn logged(&mut self, message: &str) -> Value {
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
         loop {
             let line = self.log.recv().await;
             let line = line.unwrap_or_else(|| panic!("the log ended before {message:?}"));
@@ -126,7 +142,7 @@ impl Process {
             .unwrap_or_else(|| panic!("no {message:?} in {:#?}", self.lines))
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let client = Client::builder().no_proxy().build().unwrap();
         let response = client
             .get(format!("http://{}{path}", self.address))
@@ -143,7 +159,7 @@ impl Process {
         )
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("sh")
             .args(["-c", "kill -s $0 $1", name, &pid])
@@ -152,7 +168,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    async fn exit_code(mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(mut self) -> Option<i32> {
         // The log ends when the process does.
         while self.log.recv().await.is_some() {}
         self.child.wait().unwrap().code()

@@ -1,0 +1,1 @@
+"""What scripts/faces-test is made of."""

@@ -1,0 +1,125 @@
+// What the tests of the console share: the server, the browser, pictures, a page that remembers what it should not do.
+//
+// FER_SERVE: the program to test. CHROMIUM: the browser.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+// As seen on a busy machine; nothing is measured by it.
+const PATIENCE = 300_000;
+
+let server;
+/** Where the server is; once it runs. */
+export let origin;
+
+/** A port nobody listens on at the moment. */
+const freePort = () => new Promise((done) => {
+  const probe = createServer().listen(0, '127.0.0.1', () => {
+    const { port } = probe.address();
+    probe.close(() => done(port));
+  });
+});
+
+export async function startServer() {
+  const port = await freePort();
+  origin = `http://127.0.0.1:${port}`;
+  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m'];
+  server = spawn(process.env.FER_SERVE, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const ready = await fetch(`${origin}/readyz`).then((r) => r.ok, () => false);
+    if (ready) return;
+    assert.ok(server.exitCode === null && Date.now() < end, 'the server does not get ready');
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
+export async function stopServer() {
+  if (!server || server.exitCode !== null) return;
+  const gone = new Promise((done) => server.once('exit', done));
+  server.kill('SIGTERM');
+  await gone;
+}
+
+/**
+ * A piece of the photo that the rustface crate carries, as an image file of that type: small, because the
+ * server may be unoptimised.
+ */
+export async function piece(browser, type, x, y, width, height, toWidth, toHeight) {
+  const page = await browser.newPage();
+  const url = await page.evaluate(async ([photo, type, ...cut]) => {
+    const image = await createImageBitmap(await (await fetch(photo)).blob());
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = cut.slice(4);
+    canvas.getContext('2d').drawImage(image, ...cut.slice(0, 4), 0, 0, canvas.width, canvas.height);
+    return canvas.toDataURL(type, 0.95);
+  }, [`data:image/png;base64,${readFileSync(carriedPhoto()).toString('base64')}`, type, x, y, width, height, toWidth, toHeight]);
+  await page.close();
+  return Buffer.from(url.split(',')[1], 'base64');
+}
+
+/** The photo that the rustface crate carries. */
+function carriedPhoto() {
+  const text = execFileSync('cargo', ['metadata', '--format-version=1', '--locked'], { cwd: ROOT, maxBuffer: 1 << 28 });
+  const { manifest_path } = JSON.parse(text).packages.find((p) => p.name === 'rustface');
+  return join(dirname(manifest_path), 'test.png');
+}
+
+export function launch(...args) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--use-fake-ui-for-media-stream',
+      '--use-fake-device-for-media-stream', ...args,
+    ],
+  });
+}
+
+/** A page that remembers everything it should not do. */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write', 'camera'], { origin });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  const wrong = [];
+  page.expected = [];
+  page.on('pageerror', (error) => wrong.push(`uncaught: ${error}`));
+  page.on('console', (message) => {
+    if (!['error', 'warning'].includes(message.type())) return;
+    const text = message.text();
+    if (!page.expected.some((pattern) => pattern.test(text))) wrong.push(`console: ${text}`);
+  });
+  page.on('request', (request) => {
+    const { protocol, origin: to } = new URL(request.url());
+    if (to !== origin && !['blob:', 'data:'].includes(protocol)) wrong.push(`asks ${request.url()}`);
+  });
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (e) => console.error(`CSP: ${e.violatedDirective} ${e.blockedURI}`));
+  });
+  page.finish = async () => {
+    assert.deepEqual(wrong, []);
+    await context.close();
+  };
+  await page.goto(`${origin}/`);
+  await page.getByText(/^Model /).waitFor();
+  return page;
+}
+
+export async function accessible(page, where) {
+  // Evaluated through the debugger, which the page's policy does not bind.
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  const found = violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.target).join(', ')}`);
+  assert.deepEqual(found, [], where);
+}
+
+export const card = (page, name) => page.getByRole('article', { name, exact: true });
+/** Several pictures end in any order; each card says so itself. */
+export const answered = (page, name) => card(page, name).locator('.note', { hasText: 'in all' }).waitFor();
