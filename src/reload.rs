@@ -61,16 +61,27 @@ async fn reload(app: &Arc<App>) -> Outcome {
         None => {}
         Some(Ok(())) => tracing::info!("certificate and key read again"),
         Some(Err(error)) => {
-            tracing::error!(error = error.to_string(), "the new certificate was refused; the old one stays");
-            refused.push(format!("the certificate was refused and the old one stays: {}", error.public()));
+            tracing::error!(
+                error = error.to_string(),
+                "the new certificate was refused; the old one stays"
+            );
+            refused.push(format!(
+                "the certificate was refused and the old one stays: {}",
+                error.public()
+            ));
         }
     }
     match keys {
         Ok(None) => {}
         Ok(Some(keys)) => tracing::info!(keys, "API keys read again"),
         Err(error) => {
-            tracing::error!(error = error.to_string(), "the new API keys were refused; the old ones stay");
-            refused.push(format!("the API keys were refused and the old ones stay: the file {error}"));
+            tracing::error!(
+                error = error.to_string(),
+                "the new API keys were refused; the old ones stay"
+            );
+            refused.push(format!(
+                "the API keys were refused and the old ones stay: the file {error}"
+            ));
         }
     }
     let result = load(Arc::clone(app)).await;
@@ -79,9 +90,18 @@ async fn reload(app: &Arc<App>) -> Outcome {
         Ok(model) if refused.is_empty() => Ok(model),
         Ok(_) => Err(Problem::reload_refused(refused.join("; "), None)),
         Err(error) => {
-            tracing::error!(error = error.to_string(), "the new model was refused; the old one goes on");
-            refused.push(format!("the model was refused and the old one goes on: {}", public(&error)));
-            Err(Problem::reload_refused(refused.join("; "), Some(error.to_string())))
+            tracing::error!(
+                error = error.to_string(),
+                "the new model was refused; the old one goes on"
+            );
+            refused.push(format!(
+                "the model was refused and the old one goes on: {}",
+                public(&error)
+            ));
+            Err(Problem::reload_refused(
+                refused.join("; "),
+                Some(error.to_string()),
+            ))
         }
     }
 }
@@ -128,7 +148,9 @@ fn public(error: &StartError) -> String {
             format!("{}: {reason}", name(path))
         }
         StartError::Engine(EngineError::Invalid { path, reason }) => format!("{}: {reason}", name(path)),
-        StartError::Engine(error @ (EngineError::Shape { .. } | EngineError::NoCuda { .. })) => error.to_string(),
+        StartError::Engine(error @ (EngineError::Shape { .. } | EngineError::NoCuda { .. })) => {
+            error.to_string()
+        }
         StartError::Engine(_) => "the network cannot be run; the server's log has the cause".to_owned(),
         StartError::Panic(_) | StartError::Thread(_) => {
             "it could not be started; the server's log has the cause".to_owned()

@@ -89,7 +89,11 @@ pub fn main(config: Config) -> ExitCode {
 async fn bind(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ServeError::Listen { flag, address, source })
+        .map_err(|source| ServeError::Listen {
+            flag,
+            address,
+            source,
+        })
 }
 
 /// SIGTERM and SIGINT as [`Control::Stop`], SIGHUP as [`Control::Reload`].
@@ -132,7 +136,12 @@ pub async fn run(
     let admin = admin_port(&app, &admin_stop).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let stop_accepting = CancellationToken::new();
-    let mut acceptor = tokio::spawn(accept::accept(listener, Port::Main, Arc::clone(&app), stop_accepting.clone()));
+    let mut acceptor = tokio::spawn(accept::accept(
+        listener,
+        Port::Main,
+        Arc::clone(&app),
+        stop_accepting.clone(),
+    ));
 
     tokio::select! {
         loaded = load(Arc::clone(&app)) => drop(loaded?),
@@ -184,7 +193,12 @@ async fn admin_port(app: &Arc<App>, stop: &CancellationToken) -> Result<Option<J
     };
     let listener = bind("--admin-listen", address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening for metrics and administration");
-    Ok(Some(tokio::spawn(accept::accept(listener, Port::Admin, Arc::clone(app), stop.clone()))))
+    Ok(Some(tokio::spawn(accept::accept(
+        listener,
+        Port::Admin,
+        Arc::clone(app),
+        stop.clone(),
+    ))))
 }
 
 /// Waits for a [`Control::Stop`]; for ever if nobody can ask any more, so that a drain keeps its delay.
@@ -202,7 +216,11 @@ async fn stop(control: &mut mpsc::Receiver<Control>) {
 fn log_config(config: &Config, cuda: bool) {
     let access = &config.access;
     let shown = |there: bool| if there { "given" } else { "none" };
-    let origins: Vec<_> = access.cors_origins.iter().filter_map(|o| o.to_str().ok()).collect();
+    let origins: Vec<_> = access
+        .cors_origins
+        .iter()
+        .filter_map(|o| o.to_str().ok())
+        .collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %config.listen,

@@ -54,7 +54,9 @@ impl TlsError {
             Self::Rustls(rustls::Error::InconsistentKeys(_)) => {
                 "the key of --tls-key is not that of the certificate in --tls-cert".to_owned()
             }
-            Self::Rustls(_) => "certificate and key cannot be used; the server's log has the cause".to_owned(),
+            Self::Rustls(_) => {
+                "certificate and key cannot be used; the server's log has the cause".to_owned()
+            }
         }
     }
 }
@@ -110,10 +112,18 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .collect::<Result<_, _>>()
         .map_err(|_| content("--tls-cert", cert, "is not PEM"))?;
     if chain.is_empty() {
-        return Err(content("--tls-cert", cert, "holds no certificate (BEGIN CERTIFICATE)"));
+        return Err(content(
+            "--tls-cert",
+            cert,
+            "holds no certificate (BEGIN CERTIFICATE)",
+        ));
     }
     let private = PrivateKeyDer::from_pem_slice(&bytes("--tls-key", key)?).map_err(|_| {
-        content("--tls-key", key, "holds no private key (BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY)")
+        content(
+            "--tls-key",
+            key,
+            "holds no private key (BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY)",
+        )
     })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?

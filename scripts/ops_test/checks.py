@@ -144,7 +144,7 @@ def variant(source: Path, target: Path, version: str, temperature: float) -> Non
     shutil.copytree(source, target)
     manifest = json.loads((target / "model.json").read_text(encoding="utf-8"))
     manifest["version"] = version
-    manifest["temperature"] = temperature
+    manifest["calibration"] = {"temperature": temperature}
     (target / "model.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 

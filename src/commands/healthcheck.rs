@@ -70,7 +70,8 @@ fn local(mut address: SocketAddr) -> SocketAddr {
 
 /// `http[s]://host[:port][/path]`; the path is `/readyz` if there is none.
 fn parse_url(url: &str) -> Result<Target, String> {
-    let wanted = || format!("'{url}' is not an address of the form http://host:port/path or https://host:port/path");
+    let wanted =
+        || format!("'{url}' is not an address of the form http://host:port/path or https://host:port/path");
     let (scheme, rest) = url.split_once("://").ok_or_else(wanted)?;
     let (tls, port) = match scheme {
         "http" => (false, 80),
@@ -134,7 +135,10 @@ fn ask(target: &Target) -> Result<(), String> {
 
 fn status_line(mut stream: impl Read + Write, target: &Target) -> io::Result<String> {
     let Target { host, path, .. } = target;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fer-serve-healthcheck\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fer-serve-healthcheck\r\nConnection: close\r\n\r\n"
+    )?;
     stream.flush()?;
     let mut status = String::new();
     // A status line is short; who sends more is not this server.
@@ -153,7 +157,8 @@ fn client(host: &str) -> Result<ClientConnection, rustls::Error> {
         .with_no_client_auth();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(name).map_err(|_| rustls::Error::General("the host's name cannot be used".to_owned()))?;
+    let name = ServerName::try_from(name)
+        .map_err(|_| rustls::Error::General("the host's name cannot be used".to_owned()))?;
     ClientConnection::new(Arc::new(config), name)
 }
 

@@ -64,7 +64,9 @@ impl AccessArgs {
     #[must_use]
     pub fn burst(&self) -> u32 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate is at most a million
-        self.rate_burst
-            .map_or_else(|| self.rate_limit.unwrap_or(1.0).ceil().max(1.0) as u32, NonZeroU32::get)
+        self.rate_burst.map_or_else(
+            || self.rate_limit.unwrap_or(1.0).ceil().max(1.0) as u32,
+            NonZeroU32::get,
+        )
     }
 }

@@ -75,12 +75,17 @@ pub(super) fn rate(s: &str) -> Result<f64, String> {
 
 /// `scheme://host[:port]` as browsers write it in `Origin`, or `*`.
 pub(super) fn origin(s: &str) -> Result<HeaderValue, String> {
-    let wanted = || "an origin such as https://example.org (scheme, host, port if unusual, nothing more) or * is wanted".to_owned();
+    let wanted = || {
+        "an origin such as https://example.org (scheme, host, port if unusual, nothing more) or * is wanted"
+            .to_owned()
+    };
     let s = s.trim();
     let plain = s.parse::<Uri>().is_ok_and(|uri| {
         let named = uri.scheme_str().zip(uri.authority());
         // What browsers send has no path, not even `/`, and no capitals.
-        named.is_some_and(|(scheme, host)| s == format!("{scheme}://{host}").to_lowercase() && !host.as_str().contains('@'))
+        named.is_some_and(|(scheme, host)| {
+            s == format!("{scheme}://{host}").to_lowercase() && !host.as_str().contains('@')
+        })
     });
     if s != "*" && !plain {
         return Err(wanted());
@@ -100,10 +105,23 @@ mod tests {
 
     #[test]
     fn an_origin_is_what_browsers_send() {
-        for good in ["*", "https://example.org", "http://localhost:3000", "http://[::1]:8080"] {
+        for good in [
+            "*",
+            "https://example.org",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+        ] {
             assert_eq!(origin(good).unwrap(), good);
         }
-        for bad in ["", "example.org", "https://example.org/", "https://Example.org", "https://a@b", "https://a b", "**"] {
+        for bad in [
+            "",
+            "example.org",
+            "https://example.org/",
+            "https://Example.org",
+            "https://a@b",
+            "https://a b",
+            "**",
+        ] {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }

@@ -127,7 +127,15 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
 fn open(route: &str) -> bool {
     let page = ["/console/", "/docs/"].iter().any(|p| route.starts_with(p));
     let probe_v2 = route.starts_with("/v2/") && (route.ends_with("/ready") || route.ends_with("/live"));
-    let single = ["/livez", "/readyz", "/healthz", "/metrics", "/", "/docs", "/openapi.yaml"];
+    let single = [
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/metrics",
+        "/",
+        "/docs",
+        "/openapi.yaml",
+    ];
     page || probe_v2 || single.contains(&route)
 }
 
@@ -235,10 +243,25 @@ mod tests {
 
     #[test]
     fn a_new_route_is_guarded_until_it_is_named() {
-        for route in ["/predict", "/faces", "/model", "/admin/reload", "/v2", "/v2/models/{name}/infer", "/new"] {
+        for route in [
+            "/predict",
+            "/faces",
+            "/model",
+            "/admin/reload",
+            "/v2",
+            "/v2/models/{name}/infer",
+            "/new",
+        ] {
             assert!(!open(route), "{route}");
         }
-        for route in ["/livez", "/metrics", "/", "/console/app.js", "/v2/health/ready", "/v2/models/{name}/ready"] {
+        for route in [
+            "/livez",
+            "/metrics",
+            "/",
+            "/console/app.js",
+            "/v2/health/ready",
+            "/v2/models/{name}/ready",
+        ] {
             assert!(open(route), "{route}");
         }
     }

@@ -211,7 +211,10 @@ mod tests {
             (Problem::body_timeout(), "connection"),
             (Problem::no_key(), "www-authenticate"),
             (Problem::wrong_key(), "www-authenticate"),
-            (Problem::rate_limited(std::time::Duration::from_millis(1)), "retry-after"),
+            (
+                Problem::rate_limited(std::time::Duration::from_millis(1)),
+                "retry-after",
+            ),
         ] {
             let status = problem.status;
             let response = problem.into_response();

@@ -19,8 +19,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
-use tokio_util::sync::CancellationToken;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{
@@ -143,7 +143,10 @@ impl Connection {
     }
 }
 
-async fn connection(listener: &TcpListener, guests: &Arc<Guests>) -> io::Result<(TcpStream, SocketAddr, Guest)> {
+async fn connection(
+    listener: &TcpListener,
+    guests: &Arc<Guests>,
+) -> io::Result<(TcpStream, SocketAddr, Guest)> {
     let (stream, from) = listener.accept().await?;
     Ok((stream, from, guests.admit().await))
 }

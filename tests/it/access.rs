@@ -47,7 +47,9 @@ async fn with_key(server: &Server, request: RequestBuilder, key: &str) -> Answer
 }
 
 async fn predict(server: &Server, key: &str) -> Answer {
-    let request = server.request(Method::POST, "/predict").body(pictures::face_png(0.0));
+    let request = server
+        .request(Method::POST, "/predict")
+        .body(pictures::face_png(0.0));
     with_key(server, request, key).await
 }
 
@@ -61,7 +63,9 @@ async fn with_keys_only_their_bearers_get_work_done() {
     let (_folder, server) = keyed(&keys, &[]).await;
     for key in [KEY, OTHER] {
         predict(&server, key).await.ok();
-        with_key(&server, server.request(Method::GET, "/model"), key).await.ok();
+        with_key(&server, server.request(Method::GET, "/model"), key)
+            .await
+            .ok();
     }
     for (method, path) in [
         (Method::POST, "/predict"),
@@ -74,11 +78,19 @@ async fn with_keys_only_their_bearers_get_work_done() {
         let none = server.send(server.request(method.clone(), path)).await;
         let body = none.problem(401, "unauthorized");
         assert_eq!(body.get("error").is_some(), path.starts_with("/v2"), "{body}");
-        assert_eq!(none.header("www-authenticate"), "Bearer realm=\"fer-serve\"", "{path}");
+        assert_eq!(
+            none.header("www-authenticate"),
+            "Bearer realm=\"fer-serve\"",
+            "{path}"
+        );
         for wrong in ["x", &KEY[1..], &format!("{KEY}0"), &KEY.to_uppercase()] {
             let answer = with_key(&server, server.request(method.clone(), path), wrong).await;
             answer.problem(401, "unauthorized");
-            assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""));
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .contains("error=\"invalid_token\"")
+            );
         }
         let basic = server.request(method, path).basic_auth("bearer", Some(KEY));
         server.send(basic).await.problem(401, "unauthorized");
@@ -98,7 +110,14 @@ async fn with_keys_only_their_bearers_get_work_done() {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
     server.get("/nowhere").await.problem(404, "not_found");
-    assert!((server.metric(r#"fer_rejected_total{reason="unauthorized"}"#).await - 36.0).abs() < f64::EPSILON);
+    assert!(
+        (server
+            .metric(r#"fer_rejected_total{reason="unauthorized"}"#)
+            .await
+            - 36.0)
+            .abs()
+            < f64::EPSILON
+    );
 }
 
 #[tokio::test]
@@ -121,11 +140,18 @@ async fn keys_are_read_again_and_a_bad_file_changes_nothing() {
     predict(&server, KEY).await.problem(401, "unauthorized");
     predict(&server, OTHER).await.ok();
 
-    for (text, words) in [("", "no key"), ("# none\n", "no key"), ("fine-0123456789\nse cret\n", "line 2")] {
+    for (text, words) in [
+        ("", "no key"),
+        ("# none\n", "no key"),
+        ("fine-0123456789\nse cret\n", "line 2"),
+    ] {
         keys.write(text);
         let body = reload(&server, OTHER).await.problem(422, "reload_refused");
         let detail = body["detail"].as_str().unwrap();
-        assert!(detail.contains("API keys") && detail.contains(words) && !detail.contains("cret"), "{detail}");
+        assert!(
+            detail.contains("API keys") && detail.contains(words) && !detail.contains("cret"),
+            "{detail}"
+        );
         predict(&server, OTHER).await.ok();
     }
     std::fs::remove_file(keys.path()).unwrap();
@@ -145,10 +171,7 @@ async fn a_start_with_a_bad_file_of_keys_fails_and_says_why() {
     let folder = model::tiny();
     let keys = Keys::new("good-0123456789abc\nse cret\n");
     let path = keys.path().to_str().unwrap().to_owned();
-    for (change, words) in [
-        (None, "line 2"),
-        (Some(""), "holds no key"),
-    ] {
+    for (change, words) in [(None, "line 2"), (Some(""), "holds no key")] {
         if let Some(text) = change {
             keys.write(text);
         }
@@ -171,7 +194,10 @@ async fn without_keys_or_a_second_port_nobody_may_reload() {
     let answer = server.send(server.request(Method::POST, "/admin/reload")).await;
     let body = answer.problem(403, "admin_closed");
     let detail = body["detail"].as_str().unwrap();
-    assert!(detail.contains("--admin-listen") && detail.contains("--api-keys"), "{detail}");
+    assert!(
+        detail.contains("--admin-listen") && detail.contains("--api-keys"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]
@@ -202,9 +228,18 @@ async fn a_reload_answers_with_the_new_model_or_with_what_is_wrong() {
     type Spoil<'a> = Box<dyn Fn() + 'a>;
     let path = folder.path();
     let spoils: Vec<(Spoil<'_>, &[&str])> = vec![
-        (Box::new(|| std::fs::write(&weights, &flipped).unwrap()), &["model.pt", "SHA-256"]),
-        (Box::new(|| std::fs::write(&weights, &whole[..100]).unwrap()), &["model.pt", "100 bytes"]),
-        (Box::new(|| std::fs::remove_file(&weights).unwrap()), &["model.pt", "no such file"]),
+        (
+            Box::new(|| std::fs::write(&weights, &flipped).unwrap()),
+            &["model.pt", "SHA-256"],
+        ),
+        (
+            Box::new(|| std::fs::write(&weights, &whole[..100]).unwrap()),
+            &["model.pt", "100 bytes"],
+        ),
+        (
+            Box::new(|| std::fs::remove_file(&weights).unwrap()),
+            &["model.pt", "no such file"],
+        ),
         (
             Box::new(|| {
                 std::fs::write(&weights, &five).unwrap();
@@ -227,7 +262,10 @@ async fn a_reload_answers_with_the_new_model_or_with_what_is_wrong() {
             Box::new(|| model::write_manifest(path, |m| m["input"]["width"] = json!(64))),
             &["model.json", "64×48×1"],
         ),
-        (Box::new(|| std::fs::remove_file(path.join("model.json")).unwrap()), &["model.json", "no such file"]),
+        (
+            Box::new(|| std::fs::remove_file(path.join("model.json")).unwrap()),
+            &["model.json", "no such file"],
+        ),
     ];
     let count = spoils.len();
     for (spoil, words) in spoils {
@@ -243,7 +281,9 @@ async fn a_reload_answers_with_the_new_model_or_with_what_is_wrong() {
         model::write_manifest(path, |m| m["version"] = json!("8"));
     }
     assert_eq!(server.get("/readyz").await.status, 200);
-    let failures = server.metric(r#"fer_model_reloads_total{result="failure"}"#).await;
+    let failures = server
+        .metric(r#"fer_model_reloads_total{result="failure"}"#)
+        .await;
     #[allow(clippy::cast_precision_loss)]
     let count = count as f64;
     assert!((failures - count).abs() < f64::EPSILON, "{failures}");
@@ -258,7 +298,9 @@ async fn reloads_asked_for_at_once_are_all_answered() {
     for answer in answers {
         assert_eq!(answer.ok()["model"]["version"], "7");
     }
-    let loads = server.metric(r#"fer_model_reloads_total{result="success"}"#).await;
+    let loads = server
+        .metric(r#"fer_model_reloads_total{result="success"}"#)
+        .await;
     assert!((1.0..=5.0).contains(&loads), "{loads}");
 }
 
@@ -274,7 +316,12 @@ async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>)
             }
         }
         if pinned.iter().all(|(_, output)| output.is_some()) {
-            return std::task::Poll::Ready(pinned.iter_mut().filter_map(|(_, output)| output.take()).collect());
+            return std::task::Poll::Ready(
+                pinned
+                    .iter_mut()
+                    .filter_map(|(_, output)| output.take())
+                    .collect(),
+            );
         }
         std::task::Poll::Pending
     })
@@ -297,7 +344,9 @@ async fn there_is_nothing_to_reload_before_the_first_model() {
 const HARDLY_EVER: [&str; 4] = ["--rate-limit", "0.001", "--rate-burst", "3"];
 
 fn from(server: &Server, forwarded: &str) -> RequestBuilder {
-    server.request(Method::GET, "/model").header("x-forwarded-for", forwarded)
+    server
+        .request(Method::GET, "/model")
+        .header("x-forwarded-for", forwarded)
 }
 
 #[tokio::test]
@@ -341,7 +390,10 @@ async fn behind_a_trusted_proxy_the_client_is_whom_it_names() {
     for last in ["10.0.0.1", "10.0.0.2", "2001:db8::1"] {
         for n in 0..3 {
             // The first entry is the client's own invention.
-            server.send(from(&server, &format!("6.6.6.{n}, {last}"))).await.ok();
+            server
+                .send(from(&server, &format!("6.6.6.{n}, {last}")))
+                .await
+                .ok();
         }
         server
             .send(from(&server, &format!("7.7.7.7, {last}")))
@@ -374,7 +426,11 @@ const PAGE: &str = "https://app.example.org";
 #[tokio::test]
 async fn pages_of_named_origins_may_ask_and_others_may_not() {
     let keys = Keys::new(KEY);
-    let (_folder, server) = keyed(&keys, &["--cors-origins", "https://app.example.org,http://localhost:3000"]).await;
+    let (_folder, server) = keyed(
+        &keys,
+        &["--cors-origins", "https://app.example.org,http://localhost:3000"],
+    )
+    .await;
     let preflight = |origin: &'static str| {
         server
             .request(Method::OPTIONS, "/predict")
@@ -391,7 +447,11 @@ async fn pages_of_named_origins_may_ask_and_others_may_not() {
         ("access-control-allow-headers", "authorization"),
         ("access-control-max-age", "3600"),
     ] {
-        assert!(answer.header(name).contains(word), "{name}: {}", answer.header(name));
+        assert!(
+            answer.header(name).contains(word),
+            "{name}: {}",
+            answer.header(name)
+        );
     }
     let answer = server.send_raw(preflight("https://evil.example.org")).await;
     assert!(answer.headers.get("access-control-allow-origin").is_none());
@@ -403,12 +463,19 @@ async fn pages_of_named_origins_may_ask_and_others_may_not() {
     let answer = server.send_raw(ask(PAGE, KEY)).await;
     answer.ok();
     assert_eq!(answer.header("access-control-allow-origin"), PAGE);
-    assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .contains("x-request-id")
+    );
     assert!(answer.headers.get("access-control-allow-credentials").is_none());
     // The page can read a refusal, too.
     let answer = server.send_raw(ask("http://localhost:3000", "wrong-key")).await;
     answer.problem(401, "unauthorized");
-    assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "http://localhost:3000"
+    );
     let answer = server.send_raw(ask("https://evil.example.org", KEY)).await;
     assert!(answer.headers.get("access-control-allow-origin").is_none());
 }
@@ -419,8 +486,20 @@ async fn cors_is_off_by_default_and_can_be_for_all() {
     let server = Server::start(folder.path(), &[]).await;
     let request = server.request(Method::GET, "/model").header("origin", PAGE);
     let answer = server.send(request).await;
-    assert!(answer.headers.keys().all(|n| !n.as_str().starts_with("access-control")), "{answer:?}");
+    assert!(
+        answer
+            .headers
+            .keys()
+            .all(|n| !n.as_str().starts_with("access-control")),
+        "{answer:?}"
+    );
     let server = Server::start(folder.path(), &["--cors-origins", "*"]).await;
     let request = server.request(Method::GET, "/model").header("origin", PAGE);
-    assert_eq!(server.send_raw(request).await.header("access-control-allow-origin"), "*");
+    assert_eq!(
+        server
+            .send_raw(request)
+            .await
+            .header("access-control-allow-origin"),
+        "*"
+    );
 }

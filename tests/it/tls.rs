@@ -80,7 +80,10 @@ impl Site {
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         stream
     }
@@ -94,7 +97,9 @@ impl Site {
     /// The certificate that a new connection is shown.
     async fn shown(&self, address: SocketAddr) -> CertificateDer<'static> {
         let stream = self.connect(address, "http/1.1").await;
-        stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+        stream.get_ref().1.peer_certificates().unwrap()[0]
+            .clone()
+            .into_owned()
     }
 }
 
@@ -107,7 +112,12 @@ async fn https_is_spoken_in_http1_and_http2() {
     let mut first = None;
     for _ in 0..2 {
         let length = png.len().to_string();
-        raw.send(raw::head(&Method::POST, "/predict", &[("content-length", &length)])).await;
+        raw.send(raw::head(
+            &Method::POST,
+            "/predict",
+            &[("content-length", &length)],
+        ))
+        .await;
         raw.send(&png).await;
         first = Some(raw.answer(&Method::POST, "/predict").await.ok());
     }
@@ -154,7 +164,12 @@ async fn a_reload_takes_a_new_certificate_over_and_refuses_a_bad_one() {
     let reload = async |site: &Site| {
         let mut raw = Raw::over(site.connect(server.address, "http/1.1").await);
         let bearer = format!("Bearer {KEY}");
-        raw.send(raw::head(&Method::POST, "/admin/reload", &[("authorization", &bearer)])).await;
+        raw.send(raw::head(
+            &Method::POST,
+            "/admin/reload",
+            &[("authorization", &bearer)],
+        ))
+        .await;
         raw.answer(&Method::POST, "/admin/reload").await
     };
     let new = site.renew();
@@ -166,7 +181,11 @@ async fn a_reload_takes_a_new_certificate_over_and_refuses_a_bad_one() {
 
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     for (name, content, words) in [
-        ("key.pem", other.signing_key.serialize_pem(), "not that of the certificate"),
+        (
+            "key.pem",
+            other.signing_key.serialize_pem(),
+            "not that of the certificate",
+        ),
         ("cert.pem", String::new(), "no certificate"),
         ("key.pem", "-----BEGIN NOTHING-----".to_owned(), "no private key"),
     ] {
@@ -174,7 +193,10 @@ async fn a_reload_takes_a_new_certificate_over_and_refuses_a_bad_one() {
         std::fs::write(site.path(name), content).unwrap();
         let body = reload(&site).await.problem(422, "reload_refused");
         let detail = body["detail"].as_str().unwrap();
-        assert!(detail.contains(words) && detail.contains("the old one stays"), "{detail}");
+        assert!(
+            detail.contains(words) && detail.contains("the old one stays"),
+            "{detail}"
+        );
         assert_eq!(site.shown(server.address).await, new);
         std::fs::write(site.path(name), before).unwrap();
     }
@@ -194,9 +216,21 @@ async fn a_start_with_a_bad_certificate_fails_and_says_why() {
         server.ended().await.unwrap_err()
     };
     for (cert, key, words) in [
-        ("none.pem", "key.pem", &["--tls-cert", "none.pem", "cannot be read"][..]),
-        ("empty.pem", "key.pem", &["--tls-cert", "empty.pem", "BEGIN CERTIFICATE"]),
-        ("cert.pem", "empty.pem", &["--tls-key", "empty.pem", "BEGIN PRIVATE KEY"]),
+        (
+            "none.pem",
+            "key.pem",
+            &["--tls-cert", "none.pem", "cannot be read"][..],
+        ),
+        (
+            "empty.pem",
+            "key.pem",
+            &["--tls-cert", "empty.pem", "BEGIN CERTIFICATE"],
+        ),
+        (
+            "cert.pem",
+            "empty.pem",
+            &["--tls-key", "empty.pem", "BEGIN PRIVATE KEY"],
+        ),
         ("cert.pem", "other.pem", &["--tls-cert", "--tls-key"]),
     ] {
         let message = refusal(cert, key).await;
@@ -211,7 +245,10 @@ async fn healthcheck_asks_over_tls() {
     let site = Site::new();
     let server = site.start(&[]).await;
     let url = format!("https://127.0.0.1:{}", server.address.port());
-    for args in [&["healthcheck", &url][..], &["healthcheck", &format!("{url}/livez")]] {
+    for args in [
+        &["healthcheck", &url][..],
+        &["healthcheck", &format!("{url}/livez")],
+    ] {
         let done = output(args, &[]).await;
         assert_eq!((done.status.code(), stderr(&done)), (Some(0), ""), "{args:?}");
     }

@@ -86,11 +86,18 @@ impl ApiKeys {
                 return Err(refuse("a key has visible ASCII characters only"));
             }
             if key.len() < KEY_SHORT {
-                tracing::warn!(line = n + 1, "an API key has fewer than {KEY_SHORT} characters and may be guessed");
+                tracing::warn!(
+                    line = n + 1,
+                    "an API key has fewer than {KEY_SHORT} characters and may be guessed"
+                );
             }
             keys.push(digest(key.as_bytes()));
         }
-        if keys.is_empty() { Err(KeysError::Empty) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            Err(KeysError::Empty)
+        } else {
+            Ok(Self(keys))
+        }
     }
 
     /// How many there are.
@@ -121,11 +128,19 @@ mod tests {
 
     #[test]
     fn keys_are_lines_and_comments_are_not() {
-        let keys = ApiKeys::parse("\u{feff}# ours\r\n\n  alpha-0123456789  # the shop\nbeta#0123456789=\n").unwrap();
+        let keys =
+            ApiKeys::parse("\u{feff}# ours\r\n\n  alpha-0123456789  # the shop\nbeta#0123456789=\n").unwrap();
         assert_eq!(keys.count(), 2);
         assert!(keys.find(b"alpha-0123456789").is_some());
         assert!(keys.find(b"beta#0123456789=").is_some());
-        for wrong in ["", "alpha", "alpha-0123456789 ", "ALPHA-0123456789", "# ours", "#"] {
+        for wrong in [
+            "",
+            "alpha",
+            "alpha-0123456789 ",
+            "ALPHA-0123456789",
+            "# ours",
+            "#",
+        ] {
             assert!(keys.find(wrong.as_bytes()).is_none(), "{wrong}");
         }
         assert_eq!(format!("{keys:?}"), "ApiKeys(2)");

@@ -100,8 +100,9 @@ impl Problem {
     /// 401: a key nobody knows.
     #[must_use]
     pub fn wrong_key() -> Self {
-        Self::unauthorized("the API key is not one that is known here")
-            .with(Hint::Challenge("Bearer realm=\"fer-serve\", error=\"invalid_token\""))
+        Self::unauthorized("the API key is not one that is known here").with(Hint::Challenge(
+            "Bearer realm=\"fer-serve\", error=\"invalid_token\"",
+        ))
     }
 
     fn unauthorized(detail: &'static str) -> Self {
@@ -222,7 +223,10 @@ impl Problem {
     /// 429: the client sends more than it may; the next request is let through after `wait`.
     #[must_use]
     pub fn rate_limited(wait: Duration) -> Self {
-        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).clamp(1, 3600);
+        let seconds = wait
+            .as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0))
+            .clamp(1, 3600);
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",

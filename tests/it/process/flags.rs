@@ -14,7 +14,12 @@ fn table() -> Vec<[&'static str; 4]> {
             let [flag, variable, default, what] = cells[..] else {
                 panic!("not four cells: {row}")
             };
-            [flag.trim_end_matches('`'), variable.trim_matches('`'), default, what]
+            [
+                flag.trim_end_matches('`'),
+                variable.trim_matches('`'),
+                default,
+                what,
+            ]
         })
         .collect()
 }
@@ -27,7 +32,10 @@ async fn help_and_readme_name_every_flag_with_its_variable_and_default() {
         assert_eq!(output.status.code(), Some(0));
         let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
         for [flag, variable, default, what] in &rows {
-            assert_eq!(*variable, format!("FER_{}", flag.to_uppercase().replace('-', "_")));
+            assert_eq!(
+                *variable,
+                format!("FER_{}", flag.to_uppercase().replace('-', "_"))
+            );
             let about = text
                 .split_once(&format!(" --{flag} <"))
                 .unwrap_or_else(|| panic!("--{flag} is not in {text}"))
@@ -38,7 +46,10 @@ async fn help_and_readme_name_every_flag_with_its_variable_and_default() {
             let behind = behind.split_once(']').unwrap().1;
             let behind = behind.split(" --").next().unwrap();
             let what = what.replace('`', "");
-            assert!(about.contains(&what), "--{flag} is\n{what}\nin the README and in --help\n{about}");
+            assert!(
+                about.contains(&what),
+                "--{flag} is\n{what}\nin the README and in --help\n{about}"
+            );
             let shown = format!("[default: {default}]");
             assert!(
                 about.contains(&shown) || behind.contains(&shown),
@@ -46,7 +57,11 @@ async fn help_and_readme_name_every_flag_with_its_variable_and_default() {
             );
         }
         let shown = text.matches("[env: FER_").count();
-        assert_eq!(shown, rows.len(), "a flag is missing in the README's table:\n{text}");
+        assert_eq!(
+            shown,
+            rows.len(),
+            "a flag is missing in the README's table:\n{text}"
+        );
     }
     let output = output(&["--version"], &[]).await;
     assert_eq!(

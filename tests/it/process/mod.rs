@@ -2,6 +2,7 @@
 
 mod commands;
 mod flags;
+mod log;
 mod ports;
 
 use std::{
@@ -136,7 +137,10 @@ impl Process {
 
     /// The line with that message among those read already.
     fn seen(&self, message: &str) -> Value {
-        let mut events = self.lines.iter().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        let mut events = self
+            .lines
+            .iter()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap());
         events
             .find(|e| e["message"] == message)
             .unwrap_or_else(|| panic!("no {message:?} in {:#?}", self.lines))

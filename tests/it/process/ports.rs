@@ -17,7 +17,11 @@ async fn send(request: RequestBuilder) -> Answer {
     let body = response.bytes().await.unwrap().to_vec();
     // What has left the main port is no path there any more.
     if status == 404 {
-        return Answer { status, headers, body };
+        return Answer {
+            status,
+            headers,
+            body,
+        };
     }
     Answer::checked(&method, &path, status, headers, body)
 }
@@ -85,7 +89,11 @@ async fn keys_are_wanted_on_the_second_port_too_and_the_log_has_none() {
     let keys = folder.path().join("keys");
     let key = "a-secret-key-0123456789";
     std::fs::write(&keys, key).unwrap();
-    let (mut process, admin) = start(folder.path(), &["--api-keys", keys.to_str().unwrap(), "--log", "debug"]).await;
+    let (mut process, admin) = start(
+        folder.path(),
+        &["--api-keys", keys.to_str().unwrap(), "--log", "debug"],
+    )
+    .await;
     send(request(admin, Method::POST, "/admin/reload"))
         .await
         .problem(401, "unauthorized");
