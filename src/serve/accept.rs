@@ -21,7 +21,6 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::{
     http::{
@@ -62,19 +61,10 @@ pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, sto
             peer: Peer(from.ip()),
             time: app.config.header_timeout,
             watcher: graceful.watcher(),
+            guest: Arc::new(guest),
         };
         let acceptor = app.tls.as_ref().filter(|_| port == Port::Main).map(Tls::acceptor);
-        let guest = Arc::new(guest);
-        let host = Arc::clone(&guest);
-        tokio::spawn(async move {
-            tokio::select! {
-                // Resets, timeouts, failed handshakes and bad framing are the client's affair.
-                ended = connection.open(stream, acceptor, host) => if let Err(error) = ended {
-                    tracing::debug!(error = error.to_string(), "connection ended");
-                },
-                () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
-            }
-        });
+        tokio::spawn(connection.serve(stream, acceptor));
     };
     loop {
         let next = tokio::select! {
@@ -109,33 +99,38 @@ struct Connection {
     /// For the handshake, for the first bytes, and for every head.
     time: Duration,
     watcher: Watcher,
+    guest: Arc<Guest>,
 }
 
 type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 impl Connection {
-    async fn open(self, stream: TcpStream, acceptor: Option<TlsAcceptor>, guest: Arc<Guest>) -> Ended {
+    async fn serve(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let guest = Arc::clone(&self.guest);
+        tokio::select! {
+            // Resets, timeouts, failed handshakes and bad framing are the client's affair.
+            ended = self.open(stream, acceptor) => if let Err(error) = ended {
+                tracing::debug!(error = error.to_string(), "connection ended");
+            },
+            () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
+        }
+    }
+
+    async fn open(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) -> Ended {
         match acceptor {
-            None => self.converse(stream, guest).await,
+            None => self.converse(stream).await,
             Some(acceptor) => {
                 let stream = tokio::time::timeout(self.time, acceptor.accept(stream)).await??;
-                self.converse(stream, guest).await
+                self.converse(stream).await
             }
         }
     }
 
-    async fn converse(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        guest: Arc<Guest>,
-    ) -> Ended {
-        let peer = self.peer;
-        let service = self.router.map_request(move |mut request: Request<Incoming>| {
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Ended {
+        let (peer, guest) = (self.peer, self.guest);
+        let routes = TowerToHyperService::new(self.router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            request
-        });
-        let routes = TowerToHyperService::new(service);
-        let service = service_fn(move |request| {
             let (in_flight, answer) = (guest.request(), routes.call(request));
             async move {
                 let _in_flight = in_flight;

@@ -72,9 +72,12 @@ async fn with_keys_only_their_bearers_get_work_done() {
         (Method::POST, "/faces"),
         (Method::GET, "/model"),
         (Method::POST, "/admin/reload"),
+        (Method::GET, "/v2"),
+        (Method::POST, "/v2/models/tiny/infer"),
     ] {
         let none = server.send(server.request(method.clone(), path)).await;
-        none.problem(401, "unauthorized");
+        let body = none.problem(401, "unauthorized");
+        assert_eq!(body.get("error").is_some(), path.starts_with("/v2"), "{body}");
         assert_eq!(
             none.header("www-authenticate"),
             "Bearer realm=\"fer-serve\"",
@@ -101,6 +104,8 @@ async fn with_keys_only_their_bearers_get_work_done() {
         "/openapi.yaml",
         "/",
         "/console/app.js",
+        "/v2/health/ready",
+        "/v2/models/tiny/ready",
     ] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
@@ -109,7 +114,7 @@ async fn with_keys_only_their_bearers_get_work_done() {
         (server
             .metric(r#"fer_rejected_total{reason="unauthorized"}"#)
             .await
-            - 24.0)
+            - 36.0)
             .abs()
             < f64::EPSILON
     );

@@ -2,6 +2,7 @@
 
 mod commands;
 mod flags;
+mod log;
 mod ports;
 
 use std::{
