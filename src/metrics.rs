@@ -57,9 +57,21 @@ const SERIES: &[(&str, &[&str], &[&str])] = &[
     ("/v2", &["GET"], &["200", "401", "429"]),
     ("/v2/health/live", &["GET"], &["200"]),
     ("/v2/health/ready", &["GET"], &["200", "503"]),
-    ("/v2/models/{name}", &["GET"], &["200", "404", "503"]),
-    ("/v2/models/{name}/config", &["GET"], &["200", "404", "503"]),
-    ("/v2/models/{name}/ready", &["GET"], &["200", "404", "503"]),
+    (
+        "/v2/models/{name}",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
+    (
+        "/v2/models/{name}/config",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
+    (
+        "/v2/models/{name}/ready",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
     (
         "/v2/models/{name}/infer",
         &["POST"],
@@ -70,17 +82,17 @@ const SERIES: &[(&str, &[&str], &[&str])] = &[
     (
         "/v2/models/{name}/versions/{version}",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/config",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/ready",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/infer",

@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 12] = [
+        let changes: [(Change, &str); 14] = [
             (|m| m["labels"][0] = "happy".into(), "labels"),
             (|m| m["labels"] = serde_json::json!([]), "labels"),
             (|m| m["input"]["width"] = 64.into(), "64"),

@@ -84,6 +84,22 @@ pub struct Problem {
     hint: Option<Hint>,
 }
 
+/// Most characters of a detail. Some repeat what was sent, and so do messages of JSON's parser: without a bound a body of
+/// megabytes would come back whole.
+const DETAIL_MOST: usize = 500;
+
+fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
+    match detail.char_indices().nth(DETAIL_MOST) {
+        None => detail,
+        // The end tells what was wanted, as a rule.
+        Some(_) => {
+            let ends: Vec<char> = detail.chars().rev().take(DETAIL_MOST / 2).collect();
+            let begins = detail.chars().take(DETAIL_MOST / 2);
+            begins.chain(['…']).chain(ends.into_iter().rev()).collect()
+        }
+    }
+}
+
 impl Problem {
     fn new(
         status: StatusCode,
@@ -95,7 +111,7 @@ impl Problem {
             status,
             code,
             title,
-            detail: detail.into(),
+            detail: shortened(detail.into()),
             inside: None,
             hint: None,
         }
@@ -197,6 +213,18 @@ mod tests {
             text,
             r#"{"type":"urn:fer-serve:problem:internal","title":"The server failed.","status":500,"detail":"the request may be fine; the server's log has the cause under this request id","code":"internal","request_id":"abc"}"#
         );
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated_without_end() {
+        let long = Problem::bad_json(format!(
+            "invalid type: string {:?}, expected a list",
+            "ä".repeat(100_000)
+        ));
+        assert_eq!(long.detail.chars().count(), DETAIL_MOST + 1);
+        assert!(long.detail.starts_with("invalid type") && long.detail.ends_with("expected a list"));
+        let short = "x".repeat(DETAIL_MOST);
+        assert_eq!(Problem::bad_json(short.clone()).detail, short);
     }
 
     #[test]
