@@ -14,8 +14,12 @@ use bytes::Bytes;
 
 use crate::{
     engine::Manifest,
-    http::input::{self, Kind, Picture, Pictures},
-    image::{self, ImageError, Limits},
+    http::{
+        input::{self, Kind, Picture, Pictures},
+        problem::Problem,
+        v2::{request, tensor::Input},
+    },
+    image::{self, ImageError, Limits, PIXELS},
     train::data::{self, Reader},
 };
 
@@ -32,7 +36,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "picture",
         run: picture,
@@ -44,6 +48,10 @@ pub const TARGETS: [Target; 5] = [
     Target {
         name: "json",
         run: json,
+    },
+    Target {
+        name: "infer",
+        run: infer,
     },
     Target {
         name: "csv",
@@ -120,10 +128,13 @@ pub fn multipart(bytes: &[u8]) {
     let Poll::Ready(result) = parse.poll(&mut Context::from_waker(Waker::noop())) else {
         unreachable!("all of the body is there; there is nothing to wait for");
     };
+    if let Err(problem) = &result {
+        brief(problem);
+    }
     if let Ok(pictures) = result {
         // axum's parser takes any `multipart/form-data`; requests of another kind never reach it.
         assert!(kind.is_err() || kind == Ok(Kind::Multipart));
-        bounded(&pictures, body.len());
+        bounded(list(&pictures), body.len());
     }
 }
 
@@ -132,23 +143,64 @@ pub fn multipart(bytes: &[u8]) {
 /// # Panics
 /// If there come more pictures than allowed, or more bytes than were sent.
 pub fn json(bytes: &[u8]) {
-    if let Ok(pictures) = input::parse_json(&Bytes::copy_from_slice(bytes), MAX_IMAGES) {
-        bounded(&pictures, bytes.len());
-        let pictures = match pictures {
-            Pictures::One(picture) => vec![picture],
-            Pictures::Many(pictures) => pictures,
-        };
-        for picture in pictures {
-            let _ = picture.decode(&LIMITS);
+    match input::parse_json(&Bytes::copy_from_slice(bytes), MAX_IMAGES) {
+        Ok(pictures) => {
+            bounded(list(&pictures), bytes.len());
+            decode(list(&pictures));
+        }
+        Err(problem) => brief(&problem),
+    }
+}
+
+/// A request of the Open Inference Protocol: the first line is the header that says how long its JSON is (empty: not
+/// sent), the rest its body.
+///
+/// # Panics
+/// If there come more pictures or faces than allowed, or more bytes than were sent.
+pub fn infer(bytes: &[u8]) {
+    let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+    let body = bytes.get(end + 1..).unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    match HeaderValue::from_bytes(bytes.get(..end).unwrap_or_default()) {
+        Ok(value) if value.is_empty() => {}
+        Ok(value) => drop(headers.insert(request::JSON_LENGTH, value)),
+        Err(_) => return,
+    }
+    let asked = request::json_length(&headers)
+        .and_then(|json| request::parse(&Bytes::copy_from_slice(body), json, MAX_IMAGES));
+    match asked.map(|asked| asked.input) {
+        Ok(Input::Pictures(pictures)) => {
+            bounded(&pictures, body.len());
+            decode(&pictures);
+        }
+        // A value takes a byte at least, be it a digit.
+        Ok(Input::Faces(faces)) => {
+            assert!((1..=MAX_IMAGES).contains(&faces.len()) && faces.len() * PIXELS <= body.len());
+        }
+        Err(problem) => brief(&problem),
+    }
+}
+
+fn list(pictures: &Pictures) -> &[Picture] {
+    match pictures {
+        Pictures::One(picture) => std::slice::from_ref(picture),
+        Pictures::Many(pictures) => pictures,
+    }
+}
+
+fn decode(pictures: &[Picture]) {
+    for picture in pictures {
+        if let Err(problem) = picture.decode(&LIMITS) {
+            brief(&problem);
         }
     }
 }
 
-fn bounded(pictures: &Pictures, sent: usize) {
-    let pictures = match pictures {
-        Pictures::One(picture) => std::slice::from_ref(picture),
-        Pictures::Many(pictures) => pictures,
-    };
+fn brief(problem: &Problem) {
+    assert!(problem.detail.chars().count() <= 501, "{}", problem.detail);
+}
+
+fn bounded(pictures: &[Picture], sent: usize) {
     assert!((1..=MAX_IMAGES).contains(&pictures.len()));
     let held = pictures.iter().map(|picture| match picture {
         Picture::Raw(bytes) | Picture::Base64(bytes) => bytes.len(),

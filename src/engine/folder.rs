@@ -145,6 +145,8 @@ impl ModelFolder {
     /// [`EngineError::Read`] if a file cannot be read; [`EngineError::Invalid`] if the manifest is not
     /// understood, names other labels or another input size, or a file differs from what it says.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        // A link that is set to another folder meanwhile must not mix the two.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let manifest_path = path.join(FILE_MANIFEST);
         let text = std::fs::read(&manifest_path).map_err(|source| EngineError::Read {
             path: manifest_path.clone(),

@@ -28,6 +28,7 @@ fn seeds(name: &str) -> Files {
         "picture" => pictures(),
         "multipart" => forms(),
         "json" => jsons(),
+        "infer" => infers(),
         "csv" => csvs(),
         "manifest" => manifests(),
         _ => unreachable!("{name} has no seeds"),
@@ -73,12 +74,49 @@ fn jsons() -> Files {
         r#"{"image":"\ud83d\ude00"}"#,
         r#"{"imag":1e999}"#,
     ];
+    let echo = format!(r#"{{"images":"{}"}}"#, "A".repeat(2000));
     let many = format!(r#"{{"images":[{}""]}}"#, r#""QQ==","#.repeat(80));
     texts
         .map(Vec::from)
         .into_iter()
-        .chain([many.into_bytes()])
+        .chain([many.into_bytes(), echo.into_bytes()])
         .collect()
+}
+
+/// Requests of the Open Inference Protocol, in JSON and with the tensor's bytes behind it.
+fn infers() -> Files {
+    let json = |datatype: &str, shape: &str, data: &str| {
+        let tensor = format!(r#"{{"name":"image","datatype":"{datatype}","shape":{shape},"data":{data}}}"#);
+        format!("\n{{\"id\":\"x\",\"inputs\":[{tensor}]}}").into_bytes()
+    };
+    let binary = |datatype: &str, shape: &str, data: &[u8]| {
+        let size = data.len();
+        let tensor = format!(
+            r#"{{"name":"image","datatype":"{datatype}","shape":{shape},"parameters":{{"binary_data_size":{size}}}}}"#
+        );
+        let output = r#"[{"name":"probabilities","parameters":{"binary_data":true}}]"#;
+        let head = format!(r#"{{"inputs":[{tensor}],"outputs":{output}}}"#);
+        [format!("{}\n{head}", head.len()).as_bytes(), data].concat()
+    };
+    let floats = |value: f32| value.to_le_bytes().repeat(PIXELS);
+    let gray = format!("[{}7]", "7,".repeat(PIXELS - 1));
+    let element = [&12_u32.to_le_bytes()[..], b"P5 1 1 255 x"].concat();
+    vec![
+        json("BYTES", "[1]", r#"["UDUgMSAxIDI1NSB4"]"#),
+        json("BYTES", "[2,1]", r#"[["UDUgMSAxIDI1NSB4"],["\u0051"]]"#),
+        json("UINT8", "[1,1,48,48]", &gray),
+        json("FP32", "[1,1,48,48]", &gray.replacen('7', "-1e309", 1)),
+        json("UINT8", "[9223372036854775807,1,48,48]", "[[[[[[[[]]]]]]]]"),
+        json("BYTES", &format!("[1{}]", ",1".repeat(1000)), "[]"),
+        binary("BYTES", "[1]", &element),
+        binary("BYTES", "[3]", &element.repeat(3)),
+        binary("UINT8", "[2,1,48,48]", &[200; 2 * PIXELS]),
+        binary("FP32", "[1,1,48,48]", &floats(254.5)),
+        binary("FP32", "[1,1,48,48]", &floats(f32::NAN)),
+        binary("BYTES", "[1]", &u32::MAX.to_le_bytes()),
+        b"0\nP5 1 1 255 x".to_vec(),
+        b"99999999999999999999\n{}".to_vec(),
+    ]
 }
 
 fn csvs() -> Files {
@@ -214,6 +252,11 @@ fn json_of_any_bytes() {
 }
 
 #[test]
+fn inference_requests_of_any_bytes() {
+    run("infer", 5_000);
+}
+
+#[test]
 fn csv_of_any_bytes() {
     run("csv", 1_000);
 }
@@ -229,6 +272,7 @@ fn the_first_seed_of_each_target_is_good() {
     let first = |name: &str| seeds(name).swap_remove(0);
     assert!(image::decode(&first("picture"), &LIMITS).is_ok());
     assert!(input::parse_json(&Bytes::from(first("json")), 1).is_ok());
+    assert!(request::parse(&Bytes::from(first("infer")), None, 1).is_ok());
     assert!(Manifest::parse(&first("manifest")).is_ok());
     let rows = Reader::from_read("d.csv", Cursor::new(first("csv")), data::Options::default()).unwrap();
     assert_eq!(rows.map(Result::unwrap).count(), 2);
