@@ -20,7 +20,7 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test faces-test
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test fuzz soak
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
@@ -68,6 +68,13 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 bench: build ## raw speed of the model on this machine, without a server
 	target/release/fer-serve bench $(ARGS)
 
+fuzz: tools setup ## libFuzzer with AddressSanitizer on every parser (ARGS="--seconds 600"); needs cargo-fuzz
+	scripts/fuzz $(ARGS)
+
+soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests beside attacks), kills of a training
+	scripts/soak $(ARGS)
+	@case '$(ARGS)' in '') scripts/kill-train ;; esac
+
 docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
 	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
 
@@ -76,6 +83,9 @@ docker-test: ## build the container image, run it in every way the README says, 
 
 faces-test: build ## find the faces in photos of PyPI packages, none in drawings; memory and speed (ARGS="--load")
 	$(PYTHON) scripts/faces-test $(ARGS)
+
+ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
+	$(PYTHON) scripts/ops-test $(ARGS)
 
 deploy-test: ## render the Helm chart and check every manifest, the alert rules and compose.yaml against their schemas
 	$(PYTHON) scripts/deploy-test

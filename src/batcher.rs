@@ -7,6 +7,7 @@
 
 mod policy;
 mod together;
+mod watch;
 mod worker;
 
 pub use policy::{Policy, Step};
@@ -113,6 +114,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// Workers that have an engine.
     healthy: AtomicUsize,
+    /// Since when each worker is inside its engine.
+    watches: Vec<watch::Watch>,
 }
 
 impl Shared {
@@ -155,6 +158,9 @@ impl Batcher {
             layout,
             metrics: Arc::clone(metrics),
             healthy: AtomicUsize::new(0),
+            watches: std::iter::repeat_with(watch::Watch::default)
+                .take(layout.workers.get())
+                .collect(),
         });
         let (report, ready) = mpsc::channel();
         let mut threads = Vec::with_capacity(layout.workers.get());
@@ -163,7 +169,7 @@ impl Batcher {
             let (shared, factory, report) = (Arc::clone(&shared), Arc::clone(factory), report.clone());
             let spawned = std::thread::Builder::new()
                 .name(format!("fer-infer-{n}"))
-                .spawn(move || worker::run(&shared, &*factory, report));
+                .spawn(move || worker::run(&shared, n, &*factory, report));
             match spawned {
                 Ok(thread) => threads.push(thread),
                 Err(e) => {
@@ -209,6 +215,15 @@ impl Batcher {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed) > 0
+    }
+
+    /// For how long the slowest worker has been inside its engine, with one batch or building it anew: zero if
+    /// all are outside. An engine that hangs cannot be ended from here; only the process can.
+    #[must_use]
+    pub fn longest_in_engine(&self) -> Duration {
+        let now = Instant::now();
+        let times = self.shared.watches.iter().map(|watch| watch.elapsed(now));
+        times.max().unwrap_or_default()
     }
 
     /// Queues a face and waits for its answer, until the deadline at most. Dropping the future takes the

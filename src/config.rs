@@ -2,6 +2,7 @@
 //!
 //! A value that cannot be used ends the program with exit code 2 and a message that names the flag.
 
+mod access;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use crate::{
     engine::{DeviceRequest, EngineRequest, PrecisionRequest},
     faces::Options,
 };
+pub use access::AccessArgs;
 use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
@@ -142,6 +144,9 @@ pub struct HealthcheckArgs {
     /// The address the server listens on, of which the port is asked
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     pub listen: SocketAddr,
+    /// The server's certificate: it is asked over https, whatever the certificate says [default: none, http]
+    #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
 }
 
 const LISTEN: &str = "0.0.0.0:8080";
@@ -152,6 +157,8 @@ struct RunArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     model: ModelArgs,
     /// Worker threads, each with an engine of its own [default: one for each CPU the cgroup grants; 1 on CUDA]
@@ -178,7 +185,7 @@ struct RunArgs {
     /// Requests with work that may be in flight, from head to answer; more get 503 [default: 128 for each worker; 1024 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
-    /// Connections that may be open; more wait to be accepted
+    /// Connections that may be open; for one more, the one that has been idle longest is closed
     #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
     max_connections: NonZeroUsize,
     /// Time for an answer once the request's body is there; then 504
@@ -208,6 +215,9 @@ struct RunArgs {
     /// After that, how long requests in flight may take to end
     #[arg(long, env = "FER_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
     drain_timeout: Duration,
+    /// How long a worker may be inside the network before /livez says 503, so that the server is started anew
+    #[arg(long, env = "FER_WEDGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = positive)]
+    wedge_timeout: Duration,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -218,6 +228,8 @@ struct RunArgs {
 pub struct Config {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Who may ask what, and over what.
+    pub access: AccessArgs,
     /// The model and where it runs.
     pub model: ModelArgs,
     /// CPUs the cgroup grants, at least 1.
@@ -255,6 +267,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// From the end of accepting to the end.
     pub drain_timeout: Duration,
+    /// How long a worker may be inside its engine before the server counts as hanging.
+    pub wedge_timeout: Duration,
     /// The log.
     pub log: LogArgs,
 }
@@ -339,9 +353,13 @@ impl Config {
                 a.batch_linger, a.request_timeout
             ));
         }
+        if let Err(text) = a.access.check(a.listen) {
+            return refuse(text);
+        }
         let cpus = cpus();
         Ok(Self {
             listen: a.listen,
+            access: a.access,
             model: a.model,
             cpus,
             workers: a.workers,
@@ -364,6 +382,7 @@ impl Config {
             max_images: a.max_images,
             drain_delay: a.drain_delay,
             drain_timeout: a.drain_timeout,
+            wedge_timeout: a.wedge_timeout,
             log: a.log,
         })
     }

@@ -10,7 +10,12 @@ use crate::config::{LogArgs, LogFormat};
 pub fn init(args: &LogArgs) {
     // The filter was checked when the flags were read.
     let filter = EnvFilter::try_new(&args.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt().with_env_filter(filter).with_writer(stderr);
+    // A log that cannot be written (a full disk, a reader that is gone) is no reason to stop serving; the library
+    // would say so on standard error, where that panics.
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .log_internal_errors(false);
     let _ = match args.log_format {
         LogFormat::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&stderr());

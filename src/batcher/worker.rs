@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Classified, ClassifyError, Factory, Shared, StartError, Step};
+use super::{Classified, ClassifyError, Factory, Shared, StartError, Step, watch::Watch};
 use crate::{
     emotion::Probabilities,
     engine::{Classifier, EngineError, EngineInfo, Logits},
@@ -29,8 +29,16 @@ struct Waiting {
     queued: Instant,
 }
 
-/// Builds an engine, reports, and works until the queue is shut and empty.
-pub(super) fn run(shared: &Shared, factory: &Factory, report: mpsc::Sender<Result<EngineInfo, StartError>>) {
+/// Worker `n`: builds an engine, reports, and works until the queue is shut and empty.
+pub(super) fn run(
+    shared: &Shared,
+    n: usize,
+    factory: &Factory,
+    report: mpsc::Sender<Result<EngineInfo, StartError>>,
+) {
+    // There is one for every worker; a worker without one would only not be watched.
+    let unwatched = Watch::default();
+    let watch = shared.watches.get(n).unwrap_or(&unwatched);
     let mut engine = match build(shared, factory) {
         Ok(Ok(engine)) => {
             shared.healthy.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +58,7 @@ pub(super) fn run(shared: &Shared, factory: &Factory, report: mpsc::Sender<Resul
     drop(report);
     let (mut faces, mut waiting) = (Vec::new(), Vec::new());
     while take(shared, &mut faces, &mut waiting) {
-        if run_batch(shared, &mut engine, &faces, waiting.drain(..)) == Fate::Keep {
+        if run_batch(shared, watch, &mut engine, &faces, waiting.drain(..)) == Fate::Keep {
             faces.clear();
             continue;
         }
@@ -58,7 +66,7 @@ pub(super) fn run(shared: &Shared, factory: &Factory, report: mpsc::Sender<Resul
         // After a panic the engine's state is unknown.
         shared.healthy.fetch_sub(1, Ordering::Relaxed);
         drop(engine);
-        let Some(rebuilt) = rebuild(shared, factory) else {
+        let Some(rebuilt) = rebuild(shared, watch, factory) else {
             return;
         };
         engine = rebuilt;
@@ -83,10 +91,13 @@ fn build(shared: &Shared, factory: &Factory) -> Result<Result<Engine, EngineErro
 }
 
 /// Builds the engine anew, as often as it takes; `None` if the queue was shut meanwhile.
-fn rebuild(shared: &Shared, factory: &Factory) -> Option<Engine> {
+fn rebuild(shared: &Shared, watch: &Watch, factory: &Factory) -> Option<Engine> {
     let mut pause = RETRY_FIRST;
     loop {
-        let why = match build(shared, factory) {
+        let inside = watch.enter();
+        let built = build(shared, factory);
+        drop(inside);
+        let why = match built {
             Ok(Ok(engine)) => return Some(engine),
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic,
@@ -186,13 +197,16 @@ enum Fate {
 
 fn run_batch(
     shared: &Shared,
+    watch: &Watch,
     engine: &mut Engine,
     faces: &[Face],
     waiting: impl ExactSizeIterator<Item = Waiting>,
 ) -> Fate {
     let metrics = &shared.metrics;
     let began = Instant::now();
+    let inside = watch.enter();
     let outcome = catch_unwind(AssertUnwindSafe(|| engine.classify(faces)));
+    drop(inside);
     let infer = began.elapsed();
     metrics.inference.observe(infer.as_secs_f64());
     #[allow(clippy::cast_precision_loss)]

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use fer_serve::train::{
     cli::{Cli, Command},
-    commands,
+    commands, eval,
     progress::say,
 };
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Fit(args) => commands::run_fit(&args),
-        Command::Eval(args) => commands::run_eval(&args),
+        Command::Eval(args) => eval::run_eval(&args),
         Command::Predict(args) => commands::run_predict(&args),
         Command::Export(args) => commands::run_export(&args),
     };

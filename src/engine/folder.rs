@@ -3,13 +3,14 @@
 use std::{
     fs::File,
     io::{BufReader, Read},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::EngineError;
+use super::{EngineError, Tempering};
 use crate::{emotion::Emotion, image::SIDE};
 
 /// Name, version, scaling, hashes and scores.
@@ -32,12 +33,38 @@ pub struct Manifest {
     pub input: InputSpec,
     /// The two weight files.
     pub files: std::collections::BTreeMap<String, FileEntry>,
+    /// The temperature that makes its probabilities fit; without it they are the softmax as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Tempering>,
     /// Training configuration and seed, as `fer-train` wrote it.
     #[serde(default)]
     pub training: serde_json::Value,
     /// The scores `fer-train eval` gave.
     #[serde(default)]
     pub scores: serde_json::Value,
+    /// What `fer-train eval --robustness` gave, if it was recorded.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub robustness: serde_json::Value,
+}
+
+impl Manifest {
+    /// What logits are divided by, 1 where nothing was fitted.
+    #[must_use]
+    pub fn temperature(&self) -> f64 {
+        self.calibration.map_or(1.0, |c| c.temperature)
+    }
+}
+
+impl Manifest {
+    /// Reads the text of a `model.json` and checks it. The files that it names are not looked at.
+    ///
+    /// # Errors
+    /// A sentence: it is not such a text, names other labels or another input size, or a file by a path.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let manifest = serde_json::from_slice(text).map_err(|e| format!("not a model manifest: {e}"))?;
+        check_manifest(&manifest)?;
+        Ok(manifest)
+    }
 }
 
 /// The network's input: a gray value `p` (0–255) goes in as `(p · scale − mean) / std`.
@@ -77,6 +104,13 @@ impl InputSpec {
                 "input scaling needs a finite mean, a scale other than 0 and a std above 0".to_owned(),
             );
         }
+        // Finite numbers can still give an infinite quotient.
+        let (factor, offset) = self.affine();
+        #[allow(clippy::cast_possible_truncation)] // what the engines compute with
+        let scaled = [factor, offset, 255.0 * factor + offset].map(|x| x as f32);
+        if !scaled.iter().all(|x| x.is_finite()) {
+            return Err("input scaling turns gray values into numbers beyond 32-bit floats".to_owned());
+        }
         Ok(())
     }
 
@@ -101,6 +135,7 @@ pub struct FileEntry {
 pub struct ModelFolder {
     path: PathBuf,
     manifest: Manifest,
+    torchscript: Arc<[u8]>,
 }
 
 impl ModelFolder {
@@ -110,6 +145,8 @@ impl ModelFolder {
     /// [`EngineError::Read`] if a file cannot be read; [`EngineError::Invalid`] if the manifest is not
     /// understood, names other labels or another input size, or a file differs from what it says.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        // A link that is set to another folder meanwhile must not mix the two.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let manifest_path = path.join(FILE_MANIFEST);
         let text = std::fs::read(&manifest_path).map_err(|source| EngineError::Read {
             path: manifest_path.clone(),
@@ -119,15 +156,20 @@ impl ModelFolder {
             path: manifest_path.clone(),
             reason,
         };
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|e| invalid(format!("not a model manifest: {e}")))?;
-        check_manifest(&manifest).map_err(invalid)?;
+        let manifest = Manifest::parse(&text).map_err(invalid)?;
+        let mut torchscript = Vec::new();
         for (name, entry) in &manifest.files {
-            check_file(&path.join(name), entry)?;
+            let path = path.join(name);
+            if name == FILE_TORCHSCRIPT {
+                torchscript = read_checked(&path, entry)?;
+            } else {
+                check_file(&path, entry)?;
+            }
         }
         Ok(Self {
             path: path.to_owned(),
             manifest,
+            torchscript: torchscript.into(),
         })
     }
 
@@ -135,6 +177,13 @@ impl ModelFolder {
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// `model.pt` as it was when it was checked: an engine that is built later is of the same weights, whatever
+    /// became of the file.
+    #[must_use]
+    pub fn torchscript(&self) -> &[u8] {
+        &self.torchscript
     }
 
     /// Where a file of the folder lies.
@@ -158,15 +207,12 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
         ));
     }
     m.input.check()?;
+    m.calibration.map_or(Ok(()), |c| c.check())?;
     if m.name.is_empty() || m.version.is_empty() {
         return Err("name and version must not be empty".to_owned());
     }
-    // A name with a separator would reach outside the folder.
-    if let Some(bad) = m
-        .files
-        .keys()
-        .find(|f| f.contains(['/', '\\']) || f.as_str() == "..")
-    {
+    // Any other name would reach outside the folder, or be the folder.
+    if let Some(bad) = m.files.keys().find(|f| !is_plain(f)) {
         return Err(format!("file name '{bad}' is not a plain name"));
     }
     if !m.files.contains_key(FILE_TORCHSCRIPT) {
@@ -175,30 +221,55 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a name is that of a file in the folder itself.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!(parts.next(), Some(Component::Normal(first)) if first == name);
+    plain && parts.next().is_none() && !name.contains(['\\', '\0'])
+}
+
 fn check_file(path: &Path, entry: &FileEntry) -> Result<(), EngineError> {
     let read = |source| EngineError::Read {
         path: path.to_owned(),
         source,
     };
-    let bytes = std::fs::metadata(path).map_err(read)?.len();
-    let invalid = |reason| EngineError::Invalid {
+    compare_size(path, entry, std::fs::metadata(path).map_err(read)?.len())?;
+    compare_hash(path, entry, &sha256_hex(path).map_err(read)?)
+}
+
+/// Checks a file and hands out the bytes that were checked.
+fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>, EngineError> {
+    let bytes = std::fs::read(path).map_err(|source| EngineError::Read {
         path: path.to_owned(),
-        reason,
-    };
-    if bytes != entry.bytes {
-        return Err(invalid(format!(
-            "has {bytes} bytes, {FILE_MANIFEST} says {}",
-            entry.bytes
-        )));
+        source,
+    })?;
+    compare_size(path, entry, bytes.len() as u64)?;
+    compare_hash(path, entry, &hex(&Sha256::digest(&bytes)))?;
+    Ok(bytes)
+}
+
+fn compare_size(path: &Path, entry: &FileEntry, bytes: u64) -> Result<(), EngineError> {
+    if bytes == entry.bytes {
+        return Ok(());
     }
-    let sha256 = sha256_hex(path).map_err(read)?;
-    if !sha256.eq_ignore_ascii_case(&entry.sha256) {
-        return Err(invalid(format!(
-            "its SHA-256 is {sha256}, {FILE_MANIFEST} says {}",
-            entry.sha256
-        )));
+    Err(EngineError::Invalid {
+        path: path.to_owned(),
+        reason: format!("has {bytes} bytes, {FILE_MANIFEST} says {}", entry.bytes),
+    })
+}
+
+fn compare_hash(path: &Path, entry: &FileEntry, sha256: &str) -> Result<(), EngineError> {
+    if sha256.eq_ignore_ascii_case(&entry.sha256) {
+        return Ok(());
     }
-    Ok(())
+    Err(EngineError::Invalid {
+        path: path.to_owned(),
+        reason: format!("its SHA-256 is {sha256}, {FILE_MANIFEST} says {}", entry.sha256),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// SHA-256 of a file as lower-case hex.
@@ -216,7 +287,7 @@ pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
         }
         hasher.update(&buffer[..n]);
     }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 #[cfg(test)]
@@ -272,16 +343,28 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 14] = [
             (|m| m["labels"][0] = "happy".into(), "labels"),
             (|m| m["labels"] = serde_json::json!([]), "labels"),
             (|m| m["input"]["width"] = 64.into(), "64"),
             (|m| m["input"]["std"] = 0.into(), "std"),
+            (|m| m["input"]["std"] = 1e-320.into(), "beyond 32-bit floats"),
+            (|m| m["input"]["mean"] = 1e300.into(), "beyond 32-bit floats"),
             (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
+            (
+                |m| m["calibration"] = serde_json::json!({"temperature": 0}),
+                "calibration.temperature is 0",
+            ),
+            (|m| m["calibration"] = serde_json::json!({}), "temperature"),
             (|m| m["files"] = serde_json::json!({}), "model.pt"),
             (
                 |m| m["files"]["../../etc/passwd"] = m["files"]["model.pt"].clone(),
+                "plain name",
+            ),
+            (|m| m["files"][""] = m["files"]["model.pt"].clone(), "plain name"),
+            (
+                |m| m["files"]["model.pt/."] = m["files"]["model.pt"].clone(),
                 "plain name",
             ),
         ];

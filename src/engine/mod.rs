@@ -7,6 +7,7 @@ pub mod packed;
 mod probe;
 mod request;
 pub mod select;
+mod temperature;
 mod torchscript;
 
 pub use folder::{
@@ -17,6 +18,7 @@ pub use packed::{Calibration, Isa, Packed, PlainNetwork, Precision, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, select};
+pub use temperature::{BeforeAfter, TEMPERATURES, Tempered, Tempering, temper};
 pub use torchscript::{TorchScript, to_input, to_logits};
 
 use std::{fmt, path::PathBuf, str::FromStr};

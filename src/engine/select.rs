@@ -10,7 +10,7 @@ use tch::Device;
 
 use super::{
     Calibration, Classifier, EngineError, EngineInfo, EngineRequest, FILE_SAFETENSORS, ModelFolder, Packed,
-    PlainNetwork, Precision, PrecisionRequest, TorchScript, drawn_faces,
+    PlainNetwork, Precision, PrecisionRequest, Tempered, TorchScript, drawn_faces, temper,
 };
 use crate::image::Face;
 pub use check::tolerance;
@@ -52,20 +52,22 @@ enum Blueprint {
 #[derive(Debug)]
 pub struct Chosen {
     blueprint: Blueprint,
+    temperature: f64,
     info: EngineInfo,
     trials: Vec<Trial>,
 }
 
 impl Chosen {
-    /// A new engine; call it on the thread that will run it. Packed weights are shared.
+    /// A new engine that gives calibrated logits (the folder's temperature); call it on the thread that will run it. Packed weights are shared.
     ///
     /// # Errors
     /// As [`TorchScript::load`].
     pub fn engine(&self) -> Result<Box<dyn Classifier>, EngineError> {
-        Ok(match &self.blueprint {
+        let engine: Box<dyn Classifier> = match &self.blueprint {
             Blueprint::TorchScript(folder, device) => Box::new(TorchScript::load(folder, *device)?),
             Blueprint::Packed(prototype) => Box::new(prototype.twin()),
-        })
+        };
+        Ok(Box::new(Tempered::new(engine, self.temperature)))
     }
 
     /// What was chosen.
@@ -94,7 +96,9 @@ pub fn select(
 ) -> Result<Chosen, EngineError> {
     let mut torchscript = TorchScript::load(folder, device)?;
     let probes = drawn_faces(PROBES);
-    let reference = probabilities(&torchscript.classify(&probes)?)?;
+    let temperature = folder.manifest().temperature();
+    // What is compared is what will be served, so the temperature counts here too.
+    let reference = probabilities(&temper(torchscript.classify(&probes)?, temperature))?;
     let mut trials = Vec::new();
     let mut candidates: Vec<Packed> = Vec::new();
     if engine != EngineRequest::TorchScript {
@@ -106,7 +110,7 @@ pub fn select(
     }
     let mut agreeing = Vec::new();
     for mut candidate in candidates {
-        let refused = disagreement(&mut candidate, &probes, &reference);
+        let refused = disagreement(&mut candidate, &probes, &reference, temperature);
         let (largest_difference, refused) = match refused {
             Ok(d) => (d, None),
             Err((d, reason)) => (d, Some(reason)),
@@ -208,6 +212,7 @@ pub fn select(
     );
     Ok(Chosen {
         blueprint,
+        temperature,
         info,
         trials,
     })

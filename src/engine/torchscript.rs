@@ -2,9 +2,7 @@
 
 use tch::{CModule, Device, IValue, Kind, Tensor};
 
-use super::{
-    Classifier, EngineError, EngineInfo, FILE_TORCHSCRIPT, InputSpec, Logits, ModelFolder, device_name,
-};
+use super::{Classifier, EngineError, EngineInfo, InputSpec, Logits, ModelFolder, device_name};
 use crate::{
     emotion::CLASSES,
     image::{Face, PIXELS, SIDE},
@@ -24,7 +22,7 @@ impl TorchScript {
     /// # Errors
     /// [`EngineError::Torch`] if libtorch cannot load or run it, [`EngineError::Shape`] if its output is not `[N,7]`.
     pub fn load(folder: &ModelFolder, device: Device) -> Result<Self, EngineError> {
-        let mut module = CModule::load_on_device(folder.file(FILE_TORCHSCRIPT), device)?;
+        let mut module = CModule::load_data_on_device(&mut folder.torchscript(), device)?;
         module.f_set_eval()?;
         let mut engine = Self {
             module,

@@ -1,6 +1,6 @@
 //! Probes and metrics. None of them waits for work: they answer under any load.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -12,9 +12,20 @@ use serde_json::{Value, json};
 
 use super::{App, problem::Problem};
 
-/// 200 as long as the process answers at all.
-pub async fn livez() -> Json<Value> {
-    Json(json!({"status": "live"}))
+/// 200 as long as the process answers at all, under any load and with or without a model; 503 only once a worker
+/// has been inside its engine for longer than `--wedge-timeout`: nothing but a new process helps then.
+///
+/// # Errors
+/// [`Problem::wedged`].
+pub async fn livez(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let model = app.model.load();
+    let inside = model
+        .as_ref()
+        .map_or(Duration::ZERO, |m| m.batcher.longest_in_engine());
+    if inside > app.config.wedge_timeout {
+        return Err(Problem::wedged(inside));
+    }
+    Ok(Json(json!({"status": "live"})))
 }
 
 /// 200 once a model has warmed up and while one of its workers has an engine; 503 while draining.

@@ -14,7 +14,7 @@ use std::{borrow::Cow, fmt};
 use axum::{
     body::Body,
     extract::{FromRequest, Multipart, Request},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, header},
 };
 use base64::{
     Engine, alphabet,
@@ -26,7 +26,7 @@ use serde::{
     de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::problem::Problem;
+use super::{pictures::no_encoding, problem::Problem};
 use crate::image::{self, Face, Limits, LumaImage};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -51,10 +51,7 @@ impl Kind {
     /// # Errors
     /// 415 for other media types and for a `Content-Encoding`.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let encoded = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"identity");
-        if headers.get_all(header::CONTENT_ENCODING).iter().any(encoded) {
-            return Err(Problem::unsupported_encoding());
-        }
+        no_encoding(headers)?;
         let Some(value) = headers.get(header::CONTENT_TYPE) else {
             return Ok(Self::Raw);
         };

@@ -16,7 +16,8 @@ use hyper::body::Body as _;
 
 use super::{
     App, body,
-    problem::{MEDIA_TYPE, Problem},
+    problem::{MEDIA_TYPE, Problem, ProblemBody},
+    v2,
 };
 use crate::metrics::{ROUTE_OTHER, method_label};
 
@@ -181,7 +182,10 @@ impl Observed {
                 )
             };
         }
-        let probe = matches!(self.route(), "/livez" | "/readyz" | "/healthz" | "/metrics");
+        let probe = matches!(
+            self.route(),
+            "/livez" | "/readyz" | "/healthz" | "/metrics" | "/v2/health/live" | "/v2/health/ready"
+        );
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             line!(error);
         } else if probe {
@@ -225,6 +229,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
         app: Arc::clone(&app),
     };
     let expects_continue = request.headers().contains_key(header::EXPECT);
+    let v2 = v2::is_under(request.uri().path());
     let http1 = request.version() <= Version::HTTP_11;
     let (mut parts, body) = request.into_parts();
     let (body, rest) = body::watch(body);
@@ -235,7 +240,8 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let bytes_in = rest.received();
     let problem = take_problem(&mut response);
     if let Some(problem) = &problem {
-        write_problem(&mut response, problem, observed.id.as_str());
+        let body = problem.body(Some(observed.id.as_str()));
+        write_problem(&mut response, problem, &if v2 { body.with_error() } else { body });
     }
     // A body that is late already is not waited for again.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
@@ -265,9 +271,9 @@ fn take_problem(response: &mut Response) -> Option<Problem> {
     })
 }
 
-fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
+fn write_problem(response: &mut Response, problem: &Problem, body: &ProblemBody<'_>) {
     // Serialising strings and a number into memory cannot fail; an empty object would still be valid JSON.
-    let body = serde_json::to_vec(&problem.body(Some(id))).unwrap_or_else(|_| b"{}".to_vec());
+    let body = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

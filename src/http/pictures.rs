@@ -5,9 +5,10 @@ use std::{future::Future, sync::Arc, time::Instant};
 
 use axum::{
     extract::{Query, Request},
-    http::Uri,
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{
@@ -38,8 +39,7 @@ impl From<Fault> for Problem {
     }
 }
 
-/// Reads the request's pictures and runs `work` on them until the deadline at most. The room that the body
-/// takes in memory is held until the answer is ready.
+/// Reads the request's pictures and runs `work` on them until the deadline at most.
 pub(super) async fn take<F>(
     app: &Arc<App>,
     request: Request,
@@ -48,39 +48,63 @@ pub(super) async fn take<F>(
 where
     F: Future<Output = Result<Response, Problem>>,
 {
+    let kind = Kind::of(request.headers())?;
+    with_body(app, request, |model, headers, bytes, deadline| async move {
+        let max = app.config.max_images.get();
+        let pictures = match kind {
+            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
+            Kind::Multipart => input::parse_multipart(&headers, bytes, max).await?,
+            Kind::Json => {
+                let size = bytes.len();
+                parsed(app, size, move || input::parse_json(&bytes, max)).await?
+            }
+        };
+        work(model, pictures, deadline).await
+    })
+    .await
+}
+
+/// Takes JSON of that many bytes apart, where that may take its time.
+pub(super) async fn parsed<T: Send + 'static>(
+    app: &App,
+    size: usize,
+    parse: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if size <= JSON_INLINE {
+        return parse();
+    }
+    app.decoder.run(parse).await.map_err(|e| Problem::internal(e.0))?
+}
+
+/// Reads the request's body and runs `work` on it until the deadline at most. The room that the body takes in
+/// memory is held until the answer is ready.
+pub(super) async fn with_body<F>(
+    app: &Arc<App>,
+    request: Request,
+    work: impl FnOnce(Arc<Model>, HeaderMap, Bytes, Instant) -> F,
+) -> Result<Response, Problem>
+where
+    F: Future<Output = Result<Response, Problem>>,
+{
     let model = app
         .ready_model()
         .inspect_err(|_| app.metrics.reject(Rejected::NotReady))?;
     let (parts, body) = request.into_parts();
-    let kind = Kind::of(&parts.headers)?;
     let held = body::read(app, body).await?;
     if held.bytes.is_empty() {
         return Err(Problem::empty_body());
     }
     let deadline = Instant::now() + app.config.request_timeout;
-    let work = async {
-        let max = app.config.max_images.get();
-        let bytes = held.bytes.clone();
-        let pictures = match kind {
-            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
-            Kind::Multipart => input::parse_multipart(&parts.headers, bytes, max).await?,
-            Kind::Json if bytes.len() <= JSON_INLINE => input::parse_json(&bytes, max)?,
-            Kind::Json => {
-                let parse = app.decoder.run(move || input::parse_json(&bytes, max)).await;
-                parse.map_err(|e| Problem::internal(e.0))??
-            }
-        };
-        work(model, pictures, deadline).await
-    };
+    let work = work(model, parts.headers, held.bytes.clone(), deadline);
     tokio::time::timeout_at(deadline.into(), work)
         .await
         .unwrap_or_else(|_| Err(Problem::deadline_exceeded()))
 }
 
-/// Answers several pictures at the same time; the answers stand in the order of the pictures.
-pub(super) async fn each<T, F>(
-    pictures: Vec<Picture>,
-    work: impl Fn(Picture) -> F,
+/// Answers several pictures (or faces) at the same time; the answers stand in the order of the pictures.
+pub(super) async fn each<I, T, F>(
+    pictures: Vec<I>,
+    work: impl Fn(I) -> F,
 ) -> Result<(Vec<Result<T, Problem>>, Timing), Problem>
 where
     T: Send + 'static,
@@ -109,6 +133,15 @@ where
     answers.sort_unstable_by_key(|(n, _)| *n);
     let answers = answers.into_iter().map(|(_, answer)| answer).collect();
     Ok((answers, Timing { images, ..timing }))
+}
+
+/// Refuses a `Content-Encoding`: bodies are read as they are.
+pub(super) fn no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let encoded = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(encoded) {
+        return Err(Problem::unsupported_encoding());
+    }
+    Ok(())
 }
 
 /// What a picture may be.

@@ -20,7 +20,7 @@ use super::{
     problem::Problem,
     types::{Crop, Entry, ModelRef, Prediction, Predictions, Scores},
 };
-use crate::{faces::Options, image::Face, model::Model};
+use crate::{emotion::Probabilities, faces::Options, image::Face, model::Model};
 
 /// What of a picture is classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,12 +133,8 @@ async fn classify(
 ) -> Result<((Scores, Option<Crop>), Timing), Fault> {
     let (face, crop, timing) = match part {
         Part::Whole => {
-            let (face, decode) = decode(app, picture).await?;
-            let timing = Timing {
-                decode,
-                ..Timing::default()
-            };
-            (face, None, timing)
+            let (probabilities, timing) = whole(app, model, picture, deadline).await?;
+            return Ok(((Scores::from(probabilities), None), timing));
         }
         Part::Face => {
             let options = Options {
@@ -151,6 +147,32 @@ async fn classify(
             (face, Some(crop), timing)
         }
     };
+    let (probabilities, timing) = infer(model, face, timing, deadline).await?;
+    Ok(((Scores::from(probabilities), crop), timing))
+}
+
+/// A whole picture through decoding, queue and network.
+pub(super) async fn whole(
+    app: &App,
+    model: &Model,
+    picture: Picture,
+    deadline: Instant,
+) -> Result<(Probabilities, Timing), Fault> {
+    let (face, decode) = decode(app, picture).await?;
+    let timing = Timing {
+        decode,
+        ..Timing::default()
+    };
+    infer(model, face, timing, deadline).await
+}
+
+/// A face through queue and network; `timing` is what it took so far.
+pub(super) async fn infer(
+    model: &Model,
+    face: Face,
+    timing: Timing,
+    deadline: Instant,
+) -> Result<(Probabilities, Timing), Fault> {
     let done = model
         .batcher
         .classify(face, deadline)
@@ -163,7 +185,7 @@ async fn classify(
         images: 1,
         ..timing
     };
-    Ok(((Scores::from(done.probabilities), crop), timing))
+    Ok((done.probabilities, timing))
 }
 
 async fn decode(app: &App, picture: Picture) -> Result<(Face, Duration), Fault> {

@@ -6,15 +6,18 @@
 //!
 //! | status | codes |
 //! | --- | --- |
-//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart` |
-//! | 404 | `not_found` |
+//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart`, on `/v2` `bad_tensor` |
+//! | 401 | `unauthorized`, with `WWW-Authenticate` |
+//! | 403 | `admin_closed` |
+//! | 404 | `not_found`, on `/v2` `unknown_model` |
 //! | 405 | `method_not_allowed`, with `Allow` |
 //! | 408 | `body_timeout` |
 //! | 413 | `body_too_large` `too_many_images` |
 //! | 415 | `unsupported_media_type` (the header), with `Accept-Post`; `unsupported_encoding`, with `Accept-Encoding`; `unknown_image_format` (the content) |
-//! | 422 | `broken_image` `too_many_pixels` |
+//! | 422 | `broken_image` `too_many_pixels` `reload_refused` |
+//! | 429 | `rate_limited`, with `Retry-After` |
 //! | 500 | `internal` |
-//! | 503 | `overloaded` `not_ready` `draining`, with `Retry-After` |
+//! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
 //! | 504 | `deadline_exceeded` |
 
 mod catalogue;
@@ -35,6 +38,10 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 enum Hint {
     /// Seconds to wait before trying again.
     RetryAfter,
+    /// So many seconds to wait.
+    RetryIn(u32),
+    /// How to authenticate (RFC 6750).
+    Challenge(&'static str),
     /// What `/predict` reads (W3C Linked Data Platform 7.1).
     AcceptPost,
     /// Bodies are read as they are.
@@ -44,9 +51,11 @@ enum Hint {
 }
 
 impl Hint {
-    const fn header(self) -> (HeaderName, HeaderValue) {
+    fn header(self) -> (HeaderName, HeaderValue) {
         match self {
             Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::RetryIn(seconds) => (header::RETRY_AFTER, HeaderValue::from(seconds)),
+            Self::Challenge(how) => (header::WWW_AUTHENTICATE, HeaderValue::from_static(how)),
             Self::AcceptPost => (
                 HeaderName::from_static("accept-post"),
                 HeaderValue::from_static(
@@ -75,6 +84,22 @@ pub struct Problem {
     hint: Option<Hint>,
 }
 
+/// Most characters of a detail. Some repeat what was sent, and so do messages of JSON's parser: without a bound a body of
+/// megabytes would come back whole.
+const DETAIL_MOST: usize = 500;
+
+fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
+    match detail.char_indices().nth(DETAIL_MOST) {
+        None => detail,
+        // The end tells what was wanted, as a rule.
+        Some(_) => {
+            let ends: Vec<char> = detail.chars().rev().take(DETAIL_MOST / 2).collect();
+            let begins = detail.chars().take(DETAIL_MOST / 2);
+            begins.chain(['…']).chain(ends.into_iter().rev()).collect()
+        }
+    }
+}
+
 impl Problem {
     fn new(
         status: StatusCode,
@@ -86,7 +111,7 @@ impl Problem {
             status,
             code,
             title,
-            detail: detail.into(),
+            detail: shortened(detail.into()),
             inside: None,
             hint: None,
         }
@@ -116,6 +141,7 @@ impl Problem {
         ProblemBody {
             problem: self,
             request_id,
+            error: false,
         }
     }
 
@@ -127,12 +153,22 @@ impl Problem {
     }
 }
 
-/// `{type, title, status, detail, code, request_id}`, in that order. Outside a request (`fer-serve
+/// `{type, title, status, detail, code, request_id}`, in that order, and on `/v2` `error`. Outside a request (`fer-serve
 /// predict`) there is no `request_id`.
 #[derive(Debug)]
 pub struct ProblemBody<'a> {
     problem: &'a Problem,
     request_id: Option<&'a str>,
+    error: bool,
+}
+
+impl ProblemBody<'_> {
+    /// With the key `error` at the end, which clients of the Open Inference Protocol read.
+    #[must_use]
+    pub const fn with_error(mut self) -> Self {
+        self.error = true;
+        self
+    }
 }
 
 impl Serialize for ProblemBody<'_> {
@@ -145,6 +181,10 @@ impl Serialize for ProblemBody<'_> {
         map.serialize_entry("code", self.problem.code)?;
         if let Some(id) = self.request_id {
             map.serialize_entry("request_id", id)?;
+        }
+        if self.error {
+            let error = format!("{} {}", self.problem.title, self.problem.detail);
+            map.serialize_entry("error", &error)?;
         }
         map.end()
     }
@@ -176,14 +216,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_is_not_repeated_without_end() {
+        let long = Problem::bad_json(format!(
+            "invalid type: string {:?}, expected a list",
+            "ä".repeat(100_000)
+        ));
+        assert_eq!(long.detail.chars().count(), DETAIL_MOST + 1);
+        assert!(long.detail.starts_with("invalid type") && long.detail.ends_with("expected a list"));
+        let short = "x".repeat(DETAIL_MOST);
+        assert_eq!(Problem::bad_json(short.clone()).detail, short);
+    }
+
+    #[test]
     fn headers_that_belong_to_a_status_are_there() {
         for (problem, name) in [
             (Problem::overloaded(), "retry-after"),
             (Problem::not_ready(), "retry-after"),
             (Problem::draining(), "retry-after"),
+            (Problem::wedged(std::time::Duration::MAX), "retry-after"),
             (Problem::unsupported_media_type("text/html"), "accept-post"),
             (Problem::unsupported_encoding(), "accept-encoding"),
             (Problem::body_timeout(), "connection"),
+            (Problem::no_key(), "www-authenticate"),
+            (Problem::wrong_key(), "www-authenticate"),
+            (
+                Problem::rate_limited(std::time::Duration::from_millis(1)),
+                "retry-after",
+            ),
         ] {
             let status = problem.status;
             let response = problem.into_response();

@@ -94,7 +94,8 @@ fn rig(flags: &[&str]) -> Rig {
             panic!("secret of the handler")
         }
     });
-    let router = layered(routes(&app).route("/panic", panics), Arc::clone(&app));
+    let all = probes().merge(routes(&app)).merge(admin_routes());
+    let router = layered(all.route("/panic", panics), Arc::clone(&app));
     Rig {
         app,
         router,
@@ -242,6 +243,38 @@ async fn a_client_that_leaves_is_counted() {
     assert!(text.contains(r#"fer_http_requests_total{method="POST",route="/predict",status="499"} 1"#));
     assert!(text.contains("fer_http_requests_in_flight 0"));
     rig.open.send(()).unwrap();
+}
+
+/// Live says no only while a batch hangs, and yes again should it come back after all.
+#[tokio::test]
+async fn a_worker_that_hangs_makes_live_say_no() {
+    let live = || Request::get("/livez").body(Body::empty()).unwrap();
+    let patient = rig(&[]);
+    let rig = rig(&["--wedge-timeout", "1ms"]);
+    assert_eq!(send(&rig.router, live()).await.0, 200);
+    for rig in [&rig, &patient] {
+        let request = tokio::spawn(rig.router.clone().oneshot(post_of(picture(3))));
+        busy(rig).await;
+        request.abort();
+    }
+    // However long that takes: a clock of a test stands still for no engine.
+    while send(&rig.router, live()).await.0 == 200 {
+        tokio::task::yield_now().await;
+    }
+    let (status, code, headers) = problem(&rig, live()).await;
+    assert_eq!((status, code.as_str()), (503, "wedged"));
+    assert!(headers.contains_key("retry-after"));
+    assert_eq!(
+        send(&patient.router, live()).await.0,
+        200,
+        "a minute has not passed"
+    );
+    for rig in [&rig, &patient] {
+        rig.open.send(()).unwrap();
+    }
+    while send(&rig.router, live()).await.0 != 200 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

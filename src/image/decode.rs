@@ -28,7 +28,9 @@ pub(super) fn decode(
     match format {
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::Png => {
-            let decoder = PngDecoder::with_limits(reader, limits.memory()).map_err(fail)?;
+            let (width, height) = header::png(bytes).unwrap_or_default();
+            let memory = limits.memory_of(width, height, bytes.len());
+            let decoder = PngDecoder::with_limits(reader, memory).map_err(fail)?;
             read(format, bytes, decoder, limits)
         }
         Format::WebP => read(format, bytes, WebPDecoder::new(reader).map_err(fail)?, limits),

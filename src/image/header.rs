@@ -19,7 +19,7 @@ pub(super) fn check(format: Format, bytes: &[u8], limits: &Limits) -> Result<(),
 }
 
 /// IHDR is the first chunk: signature 8, length 4, name 4, width 4, height 4.
-fn png(bytes: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn png(bytes: &[u8]) -> Option<(u32, u32)> {
     let size = bytes.get(12..24)?.strip_prefix(b"IHDR")?;
     Some((
         u32::from_be_bytes(*size.first_chunk()?),

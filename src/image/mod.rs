@@ -20,7 +20,7 @@ mod orient;
 mod resize;
 mod sniff;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{ImageError, Reason};
 pub use sniff::Format;
@@ -111,6 +111,17 @@ impl Limits {
         Ok(())
     }
 
+    /// The same for a picture of that size in a file of that length: what is not its pixels (a colour profile
+    /// that swells, say) then has no use of what larger pictures may take.
+    fn memory_of(&self, width: u32, height: u32, length: usize) -> image::Limits {
+        let max_pixels = self.max_pixels.min(u64::from(width) * u64::from(height));
+        let mut limits = Self { max_pixels, ..*self }.memory();
+        // A chunk is gathered in a buffer that doubles.
+        let chunks = 2 * length as u64;
+        limits.max_alloc = limits.max_alloc.map(|bytes| bytes.saturating_add(chunks));
+        limits
+    }
+
     fn memory(&self) -> image::Limits {
         let mut limits = image::Limits::no_limits();
         limits.max_alloc = Some(
@@ -153,6 +164,17 @@ impl LumaImage {
     #[must_use]
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
+    }
+}
+
+impl From<&Face> for LumaImage {
+    fn from(face: &Face) -> Self {
+        let side = SIDE as u32;
+        Self {
+            width: side,
+            height: side,
+            pixels: face.0.to_vec(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     TrainError,
     network::{Named, Network, channels_last},
     optimiser::Optimiser,
+    origin::StartedFrom,
     recipe::Recipe,
 };
 
@@ -45,6 +46,9 @@ pub struct State {
     pub sums: Sums,
     /// The best epoch so far by validation accuracy.
     pub best: Option<Best>,
+    /// Where its first weights come from; without it they were random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<StartedFrom>,
 }
 
 /// The rows a run sees.

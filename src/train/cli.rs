@@ -101,6 +101,23 @@ pub struct EvalArgs {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Also measure the accuracy on shifted, turned, blurred, compressed, lighter, darker and resized faces (15 passes
+    /// over the rows); with --json as one more key, `robustness`
+    #[arg(long)]
+    pub robustness: bool,
+    /// Also draw confusion matrix, reliability, precision and recall, learning curves and the most confident mistakes
+    /// into this folder, as PNG and as one page, report.html. The mistakes show pictures of the data
+    #[arg(long, env = "FER_PLOTS", value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// Records of the training run for the learning curves [default: metrics.jsonl in or beside the model folder]
+    #[arg(long, env = "FER_METRICS", value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// First fit the temperature on these rows and write it into model.json; they must not be training rows
+    #[arg(long)]
+    pub calibrate: bool,
+    /// Write what was measured into model.json and the model card
+    #[arg(long)]
+    pub record: bool,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -12,22 +12,18 @@ use std::{
 use super::{
     TrainError,
     checkpoint::{State, load_average},
-    cli::{EvalArgs, ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs, UsageArg},
+    cli::{ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs},
     data::{Dataset, Options, Reader, Usage},
+    eval::note_time,
     evaluate::Scores,
     export::{Identity, export, write_manifest},
     fit::{BEST, LAST, Outcome, Run, class_counts_line, fit},
+    measure::{self, BATCH, classify},
     network::Network,
-    progress::say,
+    progress::{EpochRecord, METRICS, read_records, say},
+    temperature::{self, calibration_line},
 };
-use crate::{
-    emotion::Probabilities,
-    engine::{Classifier, ModelFolder, TorchScript},
-    image::Face,
-};
-
-/// Rows that go through the network at once where there is no latency to mind.
-const BATCH: usize = 128;
+use crate::engine::{ModelFolder, Tempered, Tempering, TorchScript};
 
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
 const STOPPED: u8 = 130;
@@ -91,6 +87,7 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
                 &state,
                 &args.identity,
                 Some(&valid),
+                &read_records(&args.out.join(METRICS))?,
                 &args.out.join("model"),
             )?;
             Ok(0)
@@ -133,7 +130,7 @@ fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainErro
 }
 
 /// Reads labelled rows and says what was left out.
-fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
+pub(super) fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, TrainError> {
     let data = Dataset::load(
         path,
         usage,
@@ -155,47 +152,8 @@ fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<Dataset, Tra
     Ok(data)
 }
 
-/// Scores a model folder through the engine that serves it.
-///
-/// # Errors
-/// [`TrainError`].
-pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
-    let usage = args.usage.map(|u| match u {
-        UsageArg::Training => Usage::Training,
-        UsageArg::PublicTest => Usage::PublicTest,
-        UsageArg::PrivateTest => Usage::PrivateTest,
-    });
-    let device = args.machine.apply()?;
-    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
-    let scores = score(&mut engine, &load(&args.data, usage, args.rows)?)?;
-    let text = if args.json {
-        json(&scores)?.to_string()
-    } else {
-        scores.to_string()
-    };
-    print(&text)?;
-    Ok(0)
-}
-
-fn json(scores: &Scores) -> Result<serde_json::Value, TrainError> {
+pub(super) fn json(scores: &impl serde::Serialize) -> Result<serde_json::Value, TrainError> {
     serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
-}
-
-fn score(engine: &mut dyn Classifier, data: &Dataset) -> Result<Scores, TrainError> {
-    let mut predictions = Vec::with_capacity(data.len());
-    for (faces, labels) in data.faces().chunks(BATCH).zip(data.labels().chunks(BATCH)) {
-        let faces: Vec<Face> = faces.iter().map(|f| Face(*f)).collect();
-        predictions.extend(labels.iter().copied().zip(classify(engine, &faces)?));
-    }
-    Ok(Scores::from_predictions(predictions))
-}
-
-fn classify(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Probabilities>, TrainError> {
-    engine
-        .classify(faces)?
-        .iter()
-        .map(|l| Probabilities::from_logits(l).map_err(|e| TrainError::Usage(e.to_string())))
-        .collect()
 }
 
 /// Fills in `emotion` for a CSV that has only `pixels`.
@@ -204,7 +162,7 @@ fn classify(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Probabili
 /// [`TrainError`].
 pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
-    let mut engine = TorchScript::load(&ModelFolder::open(&args.model)?, device)?;
+    let mut engine = Tempered::torchscript(&ModelFolder::open(&args.model)?, device)?;
     let rows =
         super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
     say(&format!("{rows} rows written to {}", args.out.display()));
@@ -224,7 +182,20 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         .map(|p| load(p, None, args.rows))
         .transpose()?;
     let (network, state) = load_average(&args.checkpoint)?;
-    write_folder(&network, &state, &args.identity, data.as_ref(), &args.out)?;
+    let records = args.checkpoint.with_file_name(METRICS);
+    let records = if records.is_file() {
+        read_records(&records)?
+    } else {
+        Vec::new()
+    };
+    write_folder(
+        &network,
+        &state,
+        &args.identity,
+        data.as_ref(),
+        &records,
+        &args.out,
+    )?;
     Ok(0)
 }
 
@@ -235,6 +206,7 @@ fn write_folder(
     state: &State,
     identity: &IdentityArgs,
     data: Option<&Dataset>,
+    records: &[EpochRecord],
     out: &Path,
 ) -> Result<(), TrainError> {
     let identity = Identity {
@@ -242,19 +214,37 @@ fn write_folder(
         version: identity.model_version.clone(),
     };
     let mut manifest = export(network, state, &identity, out)?;
+    note_time(&mut manifest.training, records);
     if let Some(data) = data {
+        // The manifest names no temperature yet: these are the network's own logits.
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
-        let scores = score(&mut engine, data)?;
+        let logits = measure::logits(&mut engine, data, Ok)?;
+        manifest.calibration = fitted_temperature(&logits)?;
+        let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
         say(&scores.to_string());
         manifest.scores = json(&scores)?;
-        write_manifest(&manifest, out)?;
     }
-    super::card::write_if_missing(&manifest, out)?;
+    write_manifest(&manifest, out)?;
+    super::card::write(&manifest, out)?;
     say(&format!("model folder written to {}", out.display()));
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), TrainError> {
+/// The temperature of the rows, with a line on what it does; none if they are too few.
+pub(super) fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
+    let fitted = temperature::fit(logits)?;
+    match &fitted {
+        Some(t) => say(&calibration_line(t)),
+        None => say(&format!(
+            "probabilities are not calibrated: {} rows are too few, {} are wanted",
+            logits.len(),
+            temperature::LEAST_ROWS
+        )),
+    }
+    Ok(fitted)
+}
+
+pub(super) fn print(text: &str) -> Result<(), TrainError> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
         // The reader went away (`| head`): nothing more to say, nothing wrong.

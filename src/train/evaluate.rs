@@ -58,11 +58,33 @@ fn by_label<S: Serializer>(classes: &[ClassScores; CLASSES], serializer: S) -> R
 }
 
 /// What falls into one bin of the calibration error.
-#[derive(Debug, Clone, Copy, Default)]
-struct Bin {
-    rows: u64,
-    right: u64,
-    confidence: f64,
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bin {
+    /// Rows whose likeliest label has a probability in this bin.
+    pub rows: u64,
+    /// Those of them whose likeliest label is the true one.
+    pub right: u64,
+    /// Sum of those probabilities.
+    pub confidence: f64,
+}
+
+/// The bins of the calibration error, from probability 0 up.
+#[must_use]
+pub fn reliability(predictions: &[(Emotion, Probabilities)]) -> [Bin; ECE_BINS] {
+    let mut bins = [Bin::default(); ECE_BINS];
+    for (truth, probabilities) in predictions {
+        let (predicted, confidence) = probabilities.top();
+        bins[bin_of(f64::from(confidence))].take(predicted == *truth, f64::from(confidence));
+    }
+    bins
+}
+
+impl Bin {
+    fn take(&mut self, right: bool, confidence: f64) {
+        self.rows += 1;
+        self.right += u64::from(right);
+        self.confidence += confidence;
+    }
 }
 
 impl Scores {
@@ -80,10 +102,7 @@ impl Scores {
             loss -= f64::from(probabilities.values()[truth.index()])
                 .max(LEAST_PROBABILITY)
                 .ln();
-            let bin = &mut bins[bin_of(confidence)];
-            bin.rows += 1;
-            bin.right += u64::from(predicted == truth);
-            bin.confidence += confidence;
+            bins[bin_of(confidence)].take(predicted == truth, confidence);
         }
         let per_class = std::array::from_fn(|i| class_scores(&confusion, i));
         let right = (0..CLASSES).map(|i| confusion[i][i]).sum();

@@ -133,21 +133,26 @@ pub fn export(
         let sha256 = sha256_hex(&path).map_err(TrainError::file(&path))?;
         files.insert(name.to_owned(), FileEntry { sha256, bytes });
     }
-    let training = serde_json::json!({
+    let mut training = serde_json::json!({
         "recipe": state.recipe,
         "seed": state.recipe.seed,
         "precision": state.precision,
         "rows": state.rows,
         "best": state.best,
     });
+    if let (Some(from), Some(object)) = (&state.started_from, training.as_object_mut()) {
+        object.insert("started_from".to_owned(), serde_json::json!(from));
+    }
     let manifest = Manifest {
         name: identity.name.clone(),
         version: identity.version.clone(),
         labels: Emotion::ALL.iter().map(|e| e.name().to_owned()).collect(),
         input: state.recipe.input,
         files,
+        calibration: None,
         training,
         scores: serde_json::Value::Null,
+        robustness: serde_json::Value::Null,
     };
     write_manifest(&manifest, out)?;
     Ok(manifest)

@@ -17,6 +17,7 @@ use super::{
     evaluate::Scores,
     network::{Network, cross_entropy, to_batch},
     optimiser::{Optimiser, Step, average},
+    origin::StartedFrom,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
 };
@@ -220,6 +221,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
         step: 0,
         sums: Sums::default(),
         best: None,
+        started_from: run.init.as_deref().map(StartedFrom::of).transpose()?,
     };
     Ok(Checkpoint {
         average: network.snapshot()?,

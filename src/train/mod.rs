@@ -4,11 +4,16 @@
 //! - [`recipe`]: every number a run depends on
 //! - [`augment`]: one face → one random view of it
 //! - [`network`]: the table of layers, forward and backward
+//! - [`origin`]: where the first weights come from
 //! - [`optimiser`]: SGD with state that can be saved
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
 //! - [`export`]: checkpoint → model folder, batch norm folded
+//! - [`eval`]: what `fer-train eval` does
 //! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
+//! - [`robustness`]: what small changes to the pictures cost
+//! - [`plots`]: pictures of the scores
+//! - [`temperature`]: calibrated probabilities
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
@@ -18,13 +23,19 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod data;
+pub mod eval;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
+mod measure;
 pub mod network;
 pub mod optimiser;
+pub mod origin;
+pub mod plots;
 pub mod progress;
 pub mod recipe;
+pub mod robustness;
+pub mod temperature;
 pub mod tensorboard;
 
 use std::path::PathBuf;
@@ -67,6 +78,9 @@ pub enum TrainError {
         /// From 1, within the epoch.
         step: usize,
     },
+    /// A picture cannot be drawn.
+    #[error("drawing: {0}")]
+    Draw(String),
     /// The request makes no sense together.
     #[error("{0}")]
     Usage(String),
@@ -79,7 +93,7 @@ impl TrainError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Data(_) | Self::Invalid { .. } | Self::Usage(_) => 2,
-            Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Diverged { .. } => 1,
+            Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Draw(_) | Self::Diverged { .. } => 1,
         }
     }
 

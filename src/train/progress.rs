@@ -146,6 +146,23 @@ impl History {
     }
 }
 
+/// The epochs recorded in a `metrics.jsonl`, in order.
+///
+/// # Errors
+/// [`TrainError::File`] if it cannot be read, [`TrainError::Invalid`] if a line is not a record.
+pub fn read_records(path: &Path) -> Result<Vec<EpochRecord>, TrainError> {
+    let text = fs::read_to_string(path).map_err(TrainError::file(path))?;
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|e| TrainError::Invalid {
+                path: path.to_owned(),
+                reason: format!("line {}: not the record of an epoch: {e}", i + 1),
+            })
+        })
+        .collect()
+}
+
 fn is_up_to(line: &str, epoch: u32) -> bool {
     serde_json::from_str::<EpochRecord>(line).is_ok_and(|r| r.epoch <= epoch)
 }

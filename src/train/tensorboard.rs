@@ -83,7 +83,8 @@ fn new_file(folder: &Path, now: f64) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, which TensorBoard shows.
+#[allow(clippy::disallowed_methods)]
 fn wall_time() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

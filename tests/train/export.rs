@@ -105,6 +105,10 @@ fn an_export_agrees_with_its_checkpoint() {
     let manifest = folder.manifest();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("mine", "7"));
     assert_eq!(manifest.scores["rows"], 6);
+    // Six rows are too few for a temperature.
+    assert_eq!(manifest.calibration, None);
+    assert_eq!(manifest.training["epochs_trained"], 1);
+    assert!(manifest.training["seconds"].is_number());
     assert_eq!(manifest.training["seed"], state.recipe.seed);
     // What `fit` itself wrote is the same model.
     let (fitted, _) = files_agree(&dir.path().join("run/model"));
@@ -128,6 +132,15 @@ fn weights_can_be_a_starting_point() {
             .args(["--epochs", "1", "--init"])
             .arg(&weights),
     );
+    let read = |run: &str| -> serde_json::Value {
+        let path = dir.path().join(run).join("model/model.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let (first, second) = (read("first"), read("second"));
+    assert!(first["training"].get("started_from").is_none());
+    let from = &second["training"]["started_from"];
+    assert_eq!(from["name"], "fer2013 1");
+    assert_eq!(from["sha256"], first["files"]["model.safetensors"]["sha256"]);
     let output = small_fit(dir.path(), "third")
         .args(["--init"])
         .arg(dir.path().join("train.csv"))

@@ -2,7 +2,7 @@
 
 use crate::{
     emotion::Probabilities,
-    engine::{Classifier, EngineError, Logits, Packed, Precision},
+    engine::{Classifier, EngineError, Logits, Packed, Precision, temper},
     image::Face,
 };
 
@@ -22,10 +22,11 @@ pub(super) fn disagreement(
     candidate: &mut Packed,
     probes: &[Face],
     reference: &[Probabilities],
+    temperature: f64,
 ) -> Result<f32, (f32, String)> {
     let got = candidate
         .classify(probes)
-        .and_then(|l| probabilities(&l))
+        .and_then(|l| probabilities(&temper(l, temperature)))
         .map_err(|e| (f32::INFINITY, e.to_string()))?;
     let name = candidate.precision().name();
     let bound = tolerance(candidate.precision());

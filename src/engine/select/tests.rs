@@ -27,6 +27,7 @@ fn folder(path: &Path) -> ModelFolder {
         step: 0,
         sums: Sums::default(),
         best: None,
+        started_from: None,
     };
     export(
         &network,
@@ -228,6 +229,34 @@ fn a_folder_without_weights_by_name_runs_on_torchscript() {
         .unwrap_err()
         .to_string();
     assert!(named.contains(FILE_SAFETENSORS), "{named}");
+}
+
+/// Writes a temperature into the folder.
+fn tempered(folder: &ModelFolder, temperature: f64) -> ModelFolder {
+    let path = folder.file(crate::engine::FILE_MANIFEST);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["calibration"] = serde_json::json!({"temperature": temperature});
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    ModelFolder::open(path.parent().unwrap()).unwrap()
+}
+
+#[test]
+fn every_engine_divides_by_the_temperature_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = folder(dir.path());
+    let faces = drawn_faces(9);
+    let wanted = TorchScript::load(&plain, Device::Cpu)
+        .unwrap()
+        .classify(&faces)
+        .unwrap();
+    let folder = tempered(&plain, 0.4);
+    for engine in [EngineRequest::TorchScript, EngineRequest::Packed] {
+        let chosen = chosen(&folder, engine, PrecisionRequest::F32).unwrap();
+        let got = chosen.engine().unwrap().classify(&faces).unwrap();
+        for (g, w) in got.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((g - w / 0.4).abs() < 1e-3, "{engine}: {g} for {w}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Bodies of every kind, good and bad.
 
 use super::*;
+use axum::http::HeaderValue;
 
 fn headers(content_type: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();

@@ -1,6 +1,6 @@
 //! Every problem there is: its status, code, title and detail.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::http::StatusCode;
 
@@ -59,6 +59,27 @@ impl Problem {
         )
     }
 
+    /// 400: a tensor on `/v2` that does not fit the model.
+    pub fn bad_tensor(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_tensor",
+            "A tensor of the request does not fit the model.",
+            detail,
+        )
+    }
+
+    /// 404: a model or version on `/v2` that is not the one served.
+    #[must_use]
+    pub fn unknown_model(name: &str, version: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_model",
+            "There is no such model.",
+            format!("the model served here is {name:?}, version {version:?}"),
+        )
+    }
+
     /// 400: a form that cannot be taken apart.
     pub fn bad_multipart(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
@@ -66,6 +87,41 @@ impl Problem {
             "bad_multipart",
             "The multipart/form-data body cannot be used.",
             detail,
+        )
+    }
+
+    /// 401: no API key, or not in the form that is wanted.
+    #[must_use]
+    pub fn no_key() -> Self {
+        Self::unauthorized("send an API key in the header `Authorization: Bearer KEY`")
+            .with(Hint::Challenge("Bearer realm=\"fer-serve\""))
+    }
+
+    /// 401: a key nobody knows.
+    #[must_use]
+    pub fn wrong_key() -> Self {
+        Self::unauthorized("the API key is not one that is known here").with(Hint::Challenge(
+            "Bearer realm=\"fer-serve\", error=\"invalid_token\"",
+        ))
+    }
+
+    fn unauthorized(detail: &'static str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "An API key is wanted.",
+            detail,
+        )
+    }
+
+    /// 403: administration is for nobody here.
+    #[must_use]
+    pub fn admin_closed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "admin_closed",
+            "Administration is closed on this port.",
+            "start the server with --admin-listen and ask there, or with --api-keys and send a key",
         )
     }
 
@@ -151,6 +207,35 @@ impl Problem {
         .with(Hint::AcceptEncoding)
     }
 
+    /// 422: what was to be loaded is not as it should be; what was there goes on. `inside` is for the log.
+    #[must_use]
+    pub fn reload_refused(detail: String, inside: Option<String>) -> Self {
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "reload_refused",
+            "Something was not taken over.",
+            detail,
+        );
+        problem.inside = inside;
+        problem
+    }
+
+    /// 429: the client sends more than it may; the next request is let through after `wait`.
+    #[must_use]
+    pub fn rate_limited(wait: Duration) -> Self {
+        let seconds = wait
+            .as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0))
+            .clamp(1, 3600);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "This client sends too many requests.",
+            "try again after the time in Retry-After",
+        )
+        .with(Hint::RetryIn(u32::try_from(seconds).unwrap_or(3600)))
+    }
+
     /// 500. The text goes to the log, not to the client.
     pub fn internal(inside: impl Into<String>) -> Self {
         Self::new(
@@ -190,6 +275,17 @@ impl Problem {
             "The server is shutting down.",
             "requests under way are finished; send new ones elsewhere",
         )
+    }
+
+    /// 503: a worker has been inside its engine for that long and will not come back.
+    #[must_use]
+    pub fn wedged(inside: Duration) -> Self {
+        Self::unavailable(
+            "wedged",
+            "The server hangs.",
+            "the network does not come back with an answer; the server has to be started again",
+        )
+        .inside(format!("a worker has been inside its engine for {inside:?}"))
     }
 
     fn unavailable(code: &'static str, title: &'static str, detail: &'static str) -> Self {

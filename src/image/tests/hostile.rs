@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Small files of every format and of the layouts with their own code.
-fn samples() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let gray = face(9, 7);
     let (rgb, rgba) = (to_rgb(&gray), to_rgba(&gray, 200));
     let rgb16: Vec<u8> = rgb.iter().flat_map(|&v| [v, 3]).collect();
@@ -166,7 +166,7 @@ fn one_wrong_byte_never_panics() {
 }
 
 /// Headers that claim `width × height` in a few dozen bytes.
-fn claims(width: u16, height: u16) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn claims(width: u16, height: u16) -> Vec<(&'static str, Vec<u8>)> {
     let (w, h) = (u32::from(width), u32::from(height));
     let patch = |mut file: Vec<u8>, at: usize, bytes: &[u8]| {
         file[at..at + bytes.len()].copy_from_slice(bytes);

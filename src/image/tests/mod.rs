@@ -4,9 +4,9 @@ use super::*;
 
 mod draw;
 mod formats;
-mod hostile;
+pub(crate) mod hostile;
 mod pixels;
-mod variants;
+pub(crate) mod variants;
 
 /// A lossy 16×16 WebP of the flat colour (200, 120, 60), written by libwebp.
 const WEBP_LOSSY: &[u8] = b"RIFF\x34\0\0\0WEBPVP8 \x28\0\0\0\x90\x01\0\x9d\x01\x2a\x10\0\x10\0\x02\xc0\x4c\

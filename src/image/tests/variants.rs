@@ -160,7 +160,7 @@ fn lossy_webp_and_first_frames() {
 }
 
 /// Two lossless frames, the second black.
-pub(super) fn animated_webp() -> Vec<u8> {
+pub(crate) fn animated_webp() -> Vec<u8> {
     let frame = |pixels: &[u8]| {
         let still = encode(Format::WebP, Color::Rgb8, 48, 48, &to_rgb(pixels));
         // Frame at (0, 0), 48×48, 100 ms; sizes are stored less one.

@@ -54,10 +54,19 @@ fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Va
     })
 }
 
+/// Whether a path is one of a template with `{…}` in it.
+fn fits(template: &str, path: &str) -> bool {
+    let (t, p) = (template.split('/'), path.split('/'));
+    t.clone().count() == p.clone().count()
+        && t.zip(p)
+            .all(|(t, p)| t == p || (t.starts_with('{') && !p.is_empty()))
+}
+
 /// What is documented for an answer with that status to that request; `None` if nothing is.
 fn documented(method: &Method, path: &str, status: u16) -> Option<&'static Value> {
     let general = &spec()["x-other-requests"];
-    let Some(item) = spec()["paths"].get(path) else {
+    let template = object(&spec()["paths"]).iter().find(|(t, _)| fits(t, path));
+    let Some((_, item)) = template else {
         return (status == 404).then(|| resolve(&general["unknown-path"]));
     };
     let method = if *method == Method::HEAD {

@@ -2,6 +2,8 @@
 
 mod commands;
 mod flags;
+mod log;
+mod ports;
 
 use std::{
     io::{BufRead, BufReader},
@@ -18,20 +20,20 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use crate::support::{Answer, Raw, model, pictures, raw};
 
 /// The program, with nothing of the tests' environment: rpath alone must find libtorch.
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fer-serve"));
     command.env_clear().stdin(Stdio::null());
     command
 }
 
 /// Runs it to its end, on a thread of its own: a server in this process may have to answer it meanwhile.
-async fn output(args: &[&str], env: &[(&str, &str)]) -> Output {
+pub(crate) async fn output(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = program();
     command.args(args).envs(env.iter().copied());
     spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
-fn stderr(output: &Output) -> &str {
+pub(crate) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
@@ -40,10 +42,12 @@ fn stdout(output: &Output) -> &str {
 }
 
 /// A serving process whose log is read as JSON. Killed when dropped.
-struct Process {
-    child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
     log: mpsc::UnboundedReceiver<String>,
-    address: SocketAddr,
+    /// What was read of the log so far.
+    lines: Vec<String>,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Process {
@@ -55,8 +59,24 @@ impl Drop for Process {
 
 impl Process {
     /// Starts it on a free port and waits until its log says that it is ready.
-    async fn start(model: &Path, flags: &[&str]) -> Self {
-        let mut child = program()
+    pub(crate) async fn start(model: &Path, flags: &[&str]) -> Self {
+        Self::started(program(), model, flags).await
+    }
+
+    /// The same under what a shell does first, such as `ulimit -n 64`.
+    pub(crate) async fn start_under(first: &str, model: &Path, flags: &[&str]) -> Self {
+        let program = program();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .env_clear()
+            .stdin(Stdio::null());
+        Self::started(shell, model, flags).await
+    }
+
+    async fn started(mut program: Command, model: &Path, flags: &[&str]) -> Self {
+        let mut child = program
             .args([
                 "run",
                 "--listen",
@@ -79,6 +99,7 @@ impl Process {
         let mut process = Self {
             child,
             log,
+            lines: Vec::new(),
             address: ([127, 0, 0, 1], 0).into(),
         };
         let listening = process.logged("listening").await;
@@ -88,7 +109,7 @@ impl Process {
     }
 
     /// Reads the log until the line of the request with that id.
-    async fn logged_request(&mut self, id: &str) -> Value {
+    pub(crate) async fn logged_request(&mut self, id: &str) -> Value {
         loop {
             let event = self.logged("request").await;
             if event["request_id"] == id {
@@ -98,10 +119,11 @@ impl Process {
     }
 
     /// Reads the log until a line with that message.
-    async fn logged(&mut self, message: &str) -> Value {
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
         loop {
             let line = self.log.recv().await;
             let line = line.unwrap_or_else(|| panic!("the log ended before {message:?}"));
+            self.lines.push(line.clone());
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
             assert!(
                 event["timestamp"].is_string() && event["level"].is_string(),
@@ -113,7 +135,18 @@ impl Process {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    /// The line with that message among those read already.
+    fn seen(&self, message: &str) -> Value {
+        let mut events = self
+            .lines
+            .iter()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap());
+        events
+            .find(|e| e["message"] == message)
+            .unwrap_or_else(|| panic!("no {message:?} in {:#?}", self.lines))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let client = Client::builder().no_proxy().build().unwrap();
         let response = client
             .get(format!("http://{}{path}", self.address))
@@ -130,7 +163,7 @@ impl Process {
         )
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("sh")
             .args(["-c", "kill -s $0 $1", name, &pid])
@@ -139,7 +172,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    async fn exit_code(mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(mut self) -> Option<i32> {
         // The log ends when the process does.
         while self.log.recv().await.is_some() {}
         self.child.wait().unwrap().code()

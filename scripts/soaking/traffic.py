@@ -1,0 +1,209 @@
+"""Mixed traffic at a share of what the server can take."""
+
+import asyncio
+import base64
+import json
+import random
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Dict, List, NamedTuple, Tuple
+
+from docker_test.pictures import png
+
+from .server import Connection, Server, exchange, message
+
+# A slope means something from here on; before, start-up drowns it.
+SECONDS_THAT_COUNT = 1800
+RELOAD_EVERY = 60
+# What may grow: memory in bytes an hour (libtorch's and the allocator's pools settle slowly), descriptors an hour.
+MEMORY_AN_HOUR = 20e6
+DESCRIPTORS_AN_HOUR = 5
+TIMEOUT = 30
+
+
+class Kind(NamedTuple):
+    """One kind of request."""
+
+    name: str
+    weight: float
+    messages: List[bytes]
+    # Statuses that are right; none for a client that leaves.
+    right: Tuple[int, ...]
+
+
+async def kinds(server: Server) -> List[Kind]:
+    """The mix. What is not there (`/v2` before it is built) is said and left out."""
+    small = [png(48, 48, phase) for phase in (0.0, 1.0, 2.0)]
+    middle, large = png(320, 240), png(1280, 960)
+    encoded = [base64.b64encode(picture).decode() for picture in small]
+    many = json.dumps({"images": encoded * 3}).encode()
+    form = b"".join(
+        b'--B\r\ncontent-disposition: form-data; name="image"; filename="f"\r\n\r\n' + p + b"\r\n" for p in small
+    )
+    noise = random.Random(8)
+    garbage = [noise.randbytes(noise.randrange(1, 5000)) for _ in range(20)]
+    garbage += [middle[: len(middle) // 2], b"\xff\xd8\xff" + garbage[0], b"GIF89a" + garbage[1], b'{"image":']
+    mix = [
+        Kind("48×48", 45, [message("POST", "/predict", "image/png", p) for p in small], (200,)),
+        Kind("320×240", 15, [message("POST", "/predict", "image/png", middle)], (200,)),
+        Kind("1280×960", 3, [message("POST", "/predict", "image/png", large)], (200,)),
+        Kind("nine in JSON", 6, [message("POST", "/predict", "application/json", many)], (200,)),
+        Kind("three in a form", 6, [message("POST", "/predict", "multipart/form-data; boundary=B", form + b"--B--\r\n")], (200,)),
+        Kind("faces", 3, [message("POST", "/faces", "image/png", middle)], (200,)),
+        Kind("probe", 5, [message("GET", path, "", b"") for path in ("/livez", "/readyz", "/metrics", "/model")], (200,)),
+        Kind("garbage", 2, [message("POST", "/predict", "image/png", g) for g in garbage], (400, 415, 422)),
+        Kind("leaves", 5, [message("POST", "/predict", "image/png", p) for p in (small[0], middle)], ()),
+    ]
+    tensors = [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [encoded[0]]}]
+    connection = await server.connect()
+    status, model = await exchange(connection, message("GET", "/model", "", b""))
+    name = json.loads(model)["name"] if status == 200 else "fer2013"
+    infer = message("POST", f"/v2/models/{name}/infer", "application/json", json.dumps({"inputs": tensors}).encode())
+    status, _ = await exchange(connection, infer)
+    connection[1].close()
+    if status == 200:
+        mix.append(Kind("v2", 10, [infer], (200,)))
+    else:
+        print(f"*** LEFT OUT: /v2, which answered {status}")
+    return mix
+
+
+@dataclass
+class Traffic:
+    """Sends requests and keeps the score."""
+
+    server: Server
+    mix: List[Kind]
+    free: List[Connection] = field(default_factory=list)
+    done: Counter = field(default_factory=Counter)
+    failures: List[str] = field(default_factory=list)
+    # When it was due, in seconds from the beginning, and how long it took.
+    times: List[Tuple[float, float]] = field(default_factory=list)
+
+    def pick(self) -> Kind:
+        return random.choices(self.mix, [kind.weight for kind in self.mix])[0]
+
+    async def send(self, kind: Kind, due: float, began: float) -> None:
+        text = random.choice(kind.messages)
+        try:
+            if not kind.right:
+                await asyncio.wait_for(self.leave(text), TIMEOUT)
+            else:
+                connection = self.free.pop() if self.free else await self.server.connect()
+                status, body = await asyncio.wait_for(exchange(connection, text), TIMEOUT)
+                self.free.append(connection)
+                if status not in kind.right:
+                    self.fail(f"{kind.name}: {status} {body[:200]!r}", due - began)
+                elif kind.right == (200,):
+                    self.times.append((due - began, time.perf_counter() - due))
+            self.done[kind.name] += 1
+        except (OSError, EOFError, asyncio.TimeoutError) as error:
+            self.fail(f"{kind.name}: {type(error).__name__} {error}", due - began)
+
+    def fail(self, text: str, at: float) -> None:
+        self.failures.append(f"{at:.1f} s: {text}")
+
+    async def leave(self, text: bytes) -> None:
+        """Goes in the middle of the request or before the answer, politely or with a reset."""
+        _, writer = await self.server.connect()
+        writer.write(text[: random.choice((len(text) // 2, len(text)))])
+        await writer.drain()
+        if random.random() < 0.5:
+            linger = b"\x01\0\0\0\0\0\0\0"
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    async def most(self, seconds: float, connections: int = 16) -> float:
+        """Requests of the mix a second with so many at a time."""
+        ends = time.perf_counter() + seconds
+
+        async def work() -> int:
+            count = 0
+            while (now := time.perf_counter()) < ends:
+                await self.send(self.pick(), now, now)
+                count += 1
+            return count
+
+        return sum(await asyncio.gather(*(work() for _ in range(connections)))) / seconds
+
+    async def poisson(self, rate: float, seconds: float) -> None:
+        """At random moments, measured from when each was due."""
+        began = due = time.perf_counter()
+        tasks = set()
+        while due < began + seconds:
+            due += random.expovariate(rate)
+            wait = due - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            task = asyncio.create_task(self.send(self.pick(), due, began))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+
+
+def percentile(values: List[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else float("nan")
+
+
+def slope(points: List[Tuple[float, float]]) -> float:
+    """Least squares, a second."""
+    if len(points) < 2:
+        return float("nan")
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else float("nan")
+
+
+async def watch(server: Server, samples: List[Tuple[float, int, int]], began: float) -> None:
+    reloaded = began
+    while True:
+        now = time.perf_counter()
+        samples.append((now - began, server.memory(), server.descriptors()))
+        if now - reloaded >= RELOAD_EVERY:
+            server.reload()
+            reloaded = now
+        await asyncio.sleep(1)
+
+
+async def soak(server: Server, seconds: float, share: float) -> int:
+    """The whole run; 1 if something gave."""
+    traffic = Traffic(server, await kinds(server))
+    await traffic.most(3)
+    top = await traffic.most(min(20, max(5, seconds / 10)))
+    if traffic.failures:
+        print(f"*** {len(traffic.failures)} failures at full load, which is not judged; the first: {traffic.failures[0]}")
+    rate = share * top
+    print(f"Most of the mix: {top:.0f} requests/s; sending {rate:.0f} a second for {seconds / 60:.1f} minutes.")
+    traffic.failures, traffic.times, traffic.done = [], [], Counter()
+    samples: List[Tuple[float, int, int]] = []
+    watching = asyncio.create_task(watch(server, samples, time.perf_counter()))
+    await traffic.poisson(rate, seconds)
+    watching.cancel()
+    return report(traffic, samples, seconds, await server.metrics())
+
+
+def report(traffic: Traffic, samples: List[Tuple[float, int, int]], seconds: float, metrics: Dict[str, float]) -> int:
+    print("Answered as they should be: " + ", ".join(f"{n} {name}" for name, n in sorted(traffic.done.items())) + ".")
+    loads = [metrics.get(f'fer_model_reloads_total{{result="{result}"}}', 0) for result in ("success", "failure")]
+    print(f"Model loaded again {loads[0]:.0f} times, refused {loads[1]:.0f} times.")
+    print(f"Failures: {len(traffic.failures)}")
+    for text in traffic.failures[:20]:
+        print(f"  {text}")
+    settled = [s for s in samples if s[0] >= seconds / 10]
+    memory = 3600 * slope([(t, m) for t, m, _ in settled])
+    descriptors = 3600 * slope([(t, d) for t, _, d in settled])
+    print(f"Memory: {settled[0][1] / 1e6:.0f} MB after a tenth, {settled[-1][1] / 1e6:.0f} MB at the end, slope {memory / 1e6:+.2f} MB/h.")
+    print(f"Descriptors: {settled[0][2]} after a tenth, {settled[-1][2]} at the end, slope {descriptors:+.2f}/h.")
+    first = percentile([took for due, took in traffic.times if due < seconds / 10], 0.99)
+    last = percentile([took for due, took in traffic.times if due >= seconds * 9 / 10], 0.99)
+    whole = [took for _, took in traffic.times]
+    print(f"p50 {1000 * percentile(whole, 0.5):.1f} ms, p99 {1000 * percentile(whole, 0.99):.1f} ms; of the first tenth {1000 * first:.1f} ms, of the last {1000 * last:.1f} ms.")
+    wrong = bool(traffic.failures) or loads[1] > 0
+    if seconds < SECONDS_THAT_COUNT:
+        print("*** NOT JUDGED: slopes and p99, because the run was shorter than half an hour")
+        return int(wrong)
+    return int(wrong or memory > MEMORY_AN_HOUR or descriptors > DESCRIPTORS_AN_HOUR or last > 1.1 * first)

@@ -1,0 +1,154 @@
+//! `fer-train eval`: scores, and what else is measured, drawn and written down with them.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    TrainError, card,
+    cli::{EvalArgs, UsageArg},
+    commands::{fitted_temperature, json, load, print},
+    data::{Dataset, Usage},
+    evaluate::Scores,
+    export::write_manifest,
+    measure, plots,
+    progress::{EpochRecord, METRICS, read_records, say},
+    robustness::Robustness,
+};
+use crate::{
+    emotion::{Emotion, Probabilities},
+    engine::{EngineRequest, ModelFolder, PrecisionRequest, Tempered, TorchScript, select, temper},
+};
+
+/// Scores a model folder through the engine that serves it.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
+    let usage = args.usage.map(|u| match u {
+        UsageArg::Training => Usage::Training,
+        UsageArg::PublicTest => Usage::PublicTest,
+        UsageArg::PrivateTest => Usage::PrivateTest,
+    });
+    let device = args.machine.apply()?;
+    let mut folder = ModelFolder::open(&args.model)?;
+    // Before the rows go through the network, which takes a while.
+    let records = records(args)?;
+    let data = load(&args.data, usage, args.rows)?;
+    if args.calibrate {
+        folder = calibrate(args, &folder, &data, device)?;
+    }
+    let temperature = folder.manifest().temperature();
+    let logits = measure::logits(&mut Tempered::torchscript(&folder, device)?, &data, Ok)?;
+    let predictions = measure::to_probabilities(&logits)?;
+    let scores = Scores::from_predictions(predictions.iter().copied());
+    let robustness = args
+        .robustness
+        .then(|| measure_robustness(&folder, &data, device))
+        .transpose()?;
+    if args.json {
+        let mut value = json(&scores)?;
+        if let (Some(r), Some(object)) = (&robustness, value.as_object_mut()) {
+            object.insert("robustness".to_owned(), json(r)?);
+        }
+        print(&value.to_string())?;
+    } else {
+        print(&scores.to_string())?;
+        if let Some(r) = &robustness {
+            print(&format!("\n{r}"))?;
+        }
+    }
+    if let Some(to) = &args.plots {
+        let untempered: Option<Vec<(Emotion, Probabilities)>> = folder
+            .manifest()
+            .calibration
+            .map(|_| {
+                let raw = temper(logits.iter().map(|l| l.1).collect(), 1.0 / temperature);
+                let rows: Vec<_> = logits.iter().map(|l| l.0).zip(raw).collect();
+                measure::to_probabilities(&rows)
+            })
+            .transpose()?;
+        let written = plots::write(
+            &plots::Subject {
+                manifest: folder.manifest(),
+                data: &data,
+                predictions: &predictions,
+                untempered: untempered.as_deref(),
+                scores: &scores,
+                records: &records,
+                robustness: robustness.as_ref(),
+            },
+            to,
+        )?;
+        say(&format!("{} written to {}", written.join(", "), to.display()));
+        if records.is_empty() {
+            say("no learning curves: --metrics names the metrics.jsonl of a training run");
+        }
+    }
+    if args.record {
+        let mut manifest = folder.manifest().clone();
+        manifest.scores = json(&scores)?;
+        if let Some(r) = &robustness {
+            manifest.robustness = json(r)?;
+        }
+        note_time(&mut manifest.training, &records);
+        write_manifest(&manifest, &args.model)?;
+        card::write(&manifest, &args.model)?;
+    }
+    Ok(0)
+}
+
+/// Fits the temperature and writes it into `model.json`.
+fn calibrate(
+    args: &EvalArgs,
+    folder: &ModelFolder,
+    data: &Dataset,
+    device: tch::Device,
+) -> Result<ModelFolder, TrainError> {
+    let mut network = TorchScript::load(folder, device)?;
+    let logits = measure::logits(&mut network, data, Ok)?;
+    let mut manifest = folder.manifest().clone();
+    manifest.calibration = fitted_temperature(&logits)?;
+    write_manifest(&manifest, &args.model)?;
+    Ok(ModelFolder::open(&args.model)?)
+}
+
+/// Through the fastest engine that agrees: there are many passes over the rows.
+fn measure_robustness(
+    folder: &ModelFolder,
+    data: &Dataset,
+    device: tch::Device,
+) -> Result<Robustness, TrainError> {
+    let chosen = select(folder, device, EngineRequest::Auto, PrecisionRequest::Auto)?;
+    let info = chosen.info();
+    say(&format!(
+        "robustness: {} rows through {} {}",
+        data.len(),
+        info.engine,
+        info.precision
+    ));
+    Robustness::measure(&mut *chosen.engine()?, data, |case| {
+        say(&format!("  {}: {:.4}", case.change, case.accuracy));
+    })
+}
+
+/// The epochs of the run that `--metrics` names, or whose records lie in or beside the model folder; else none.
+fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
+    if let Some(path) = &args.metrics {
+        return read_records(path);
+    }
+    let beside = |folder: &Path| -> Option<PathBuf> {
+        let path = folder.join(METRICS);
+        path.is_file().then_some(path)
+    };
+    beside(&args.model)
+        .or_else(|| args.model.parent().and_then(beside))
+        .map_or(Ok(Vec::new()), |path| read_records(&path))
+}
+
+/// Writes how long a run took into what is said of its training; nothing if there are no records.
+pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
+    if let (Some(last), Some(object)) = (records.last(), training.as_object_mut()) {
+        let seconds: f64 = records.iter().map(|r| r.seconds).sum();
+        object.insert("epochs_trained".to_owned(), last.epoch.into());
+        object.insert("seconds".to_owned(), seconds.round().into());
+    }
+}
