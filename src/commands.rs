@@ -1,19 +1,22 @@
 //! The commands that do not serve: `predict`, `bench` and `healthcheck`.
 
+mod healthcheck;
+
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+pub use healthcheck::healthcheck;
 
 use serde::Serialize;
 
 use crate::{
     batcher::panic_text,
-    config::{BenchArgs, HealthcheckArgs, PredictArgs},
+    config::{BenchArgs, PredictArgs},
     emotion::Probabilities,
     engine::{Classifier, ModelFolder},
     http::{
@@ -26,8 +29,6 @@ use crate::{
 
 /// Pictures that go through the network together.
 const BATCH: usize = 32;
-/// How long a health check may take in all.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `fer-serve predict FILE…`: one line of JSON for each file, in order: what `/predict` would answer, or
 /// `{"error": problem}`, which also goes to standard error with the file's name.
@@ -153,152 +154,5 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
             complain(&error);
             ExitCode::FAILURE
         }
-    }
-}
-
-/// `fer-serve healthcheck [URL]`: exit code 0 if the server is ready, 1 if not, within 2 s.
-#[must_use]
-pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
-    let target = match &args.url {
-        Some(url) => parse_url(url),
-        None => Ok((local(args.listen).to_string(), "/readyz".to_owned())),
-    };
-    match target.and_then(|(host, path)| ask(&host, &path).map_err(|e| format!("http://{host}{path}: {e}"))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Where a server that listens on `address` can be reached from its own machine.
-fn local(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
-/// `http://host[:port][/path]` → host with port, and path (`/readyz` if there is none).
-fn parse_url(url: &str) -> Result<(String, String), String> {
-    let wanted = || format!("'{url}' is not an address of the form http://host:port/path");
-    let rest = url.strip_prefix("http://").ok_or_else(wanted)?;
-    let (host, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
-    if host.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(wanted());
-    }
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, p)| !p.contains(']') && p.parse::<u16>().is_ok());
-    let host = if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let path = if matches!(path, "" | "/") { "/readyz" } else { path };
-    Ok((host, path.to_owned()))
-}
-
-fn ask(host: &str, path: &str) -> Result<(), String> {
-    let deadline = Instant::now() + HEALTH_TIMEOUT;
-    let left = || {
-        deadline
-            .checked_duration_since(Instant::now())
-            .filter(|d| !d.is_zero())
-            .ok_or_else(|| "no answer within 2 s".to_owned())
-    };
-    let text = |e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer within 2 s".to_owned(),
-        _ => e.to_string(),
-    };
-    let mut error = "the host has no address".to_owned();
-    let mut stream = None;
-    for address in host.to_socket_addrs().map_err(text)? {
-        match TcpStream::connect_timeout(&address, left()?) {
-            Ok(s) => {
-                stream = Some(s);
-                break;
-            }
-            Err(e) => error = text(e),
-        }
-    }
-    let mut stream = stream.ok_or(error)?;
-    stream.set_write_timeout(Some(left()?)).map_err(text)?;
-    stream.set_read_timeout(Some(left()?)).map_err(text)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fer-serve-healthcheck\r\nConnection: close\r\n\r\n")
-        .map_err(text)?;
-    let mut status = String::new();
-    // A status line is short; who sends more is not this server.
-    io::Read::take(BufReader::new(stream), 256)
-        .read_line(&mut status)
-        .map_err(text)?;
-    check_status(&status)
-}
-
-fn check_status(line: &str) -> Result<(), String> {
-    let code = line
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.split(' ').nth(1))
-        .unwrap_or_default()
-        .trim();
-    match code {
-        "200" => Ok(()),
-        "" => Err("the answer is not HTTP".to_owned()),
-        code => Err(format!("not ready: status {code}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_taken_apart() {
-        for (url, host, path) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080", "/readyz"),
-            ("http://127.0.0.1:8080/", "127.0.0.1:8080", "/readyz"),
-            ("http://fer/livez", "fer:80", "/livez"),
-            ("http://[::1]:9/x", "[::1]:9", "/x"),
-            ("http://[::1]", "[::1]:80", "/readyz"),
-        ] {
-            assert_eq!(parse_url(url), Ok((host.to_owned(), path.to_owned())), "{url}");
-        }
-        for url in [
-            "",
-            "127.0.0.1:8080",
-            "https://x",
-            "http://",
-            "http:///x",
-            "http://a b/",
-            "http://a/\r\nX: y",
-        ] {
-            assert!(parse_url(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn only_200_is_ready() {
-        assert_eq!(check_status("HTTP/1.1 200 OK\r\n"), Ok(()));
-        for line in [
-            "HTTP/1.1 503 Service Unavailable\r\n",
-            "HTTP/1.1 2000 x",
-            "HTTP/1.1",
-            "SSH-2.0-x 200",
-            "",
-        ] {
-            assert!(check_status(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn an_unspecified_address_is_asked_on_loopback() {
-        let ask = |s: &str| local(s.parse().unwrap()).to_string();
-        assert_eq!(ask("0.0.0.0:8080"), "127.0.0.1:8080");
-        assert_eq!(ask("[::]:8080"), "[::1]:8080");
-        assert_eq!(ask("10.1.2.3:80"), "10.1.2.3:80");
     }
 }

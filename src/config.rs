@@ -2,6 +2,7 @@
 //!
 //! A value that cannot be used ends the program with exit code 2 and a message that names the flag.
 
+mod access;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use crate::{
     engine::{DeviceRequest, EngineRequest, PrecisionRequest},
     faces::Options,
 };
+pub use access::AccessArgs;
 use values::{count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
@@ -142,6 +144,9 @@ pub struct HealthcheckArgs {
     /// The address the server listens on, of which the port is asked
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     pub listen: SocketAddr,
+    /// The server's certificate: it is asked over https, whatever the certificate says [default: none, http]
+    #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
 }
 
 const LISTEN: &str = "0.0.0.0:8080";
@@ -152,6 +157,8 @@ struct RunArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     model: ModelArgs,
     /// Worker threads, each with an engine of its own [default: one for each CPU the cgroup grants; 1 on CUDA]
@@ -221,6 +228,8 @@ struct RunArgs {
 pub struct Config {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Who may ask what, and over what.
+    pub access: AccessArgs,
     /// The model and where it runs.
     pub model: ModelArgs,
     /// CPUs the cgroup grants, at least 1.
@@ -344,9 +353,13 @@ impl Config {
                 a.batch_linger, a.request_timeout
             ));
         }
+        if let Err(text) = a.access.check(a.listen) {
+            return refuse(text);
+        }
         let cpus = cpus();
         Ok(Self {
             listen: a.listen,
+            access: a.access,
             model: a.model,
             cpus,
             workers: a.workers,

@@ -20,8 +20,10 @@
 //! - [`http`]: routes, errors, observation
 //! - [`metrics`]: every metric, its help and buckets
 //! - [`model`]: a loaded model: its manifest and the batcher that runs it
+//! - [`reload`]: model folder, API keys and certificate read again while serving
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
+//! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
 //! - [`mod@bench`]: how fast the engines are
 //! - [`files`]: files that are either whole or as they were before
@@ -43,6 +45,8 @@ pub mod http;
 pub mod image;
 pub mod metrics;
 pub mod model;
+pub mod reload;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod train;

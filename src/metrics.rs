@@ -26,7 +26,7 @@ const SERIES: &[(&str, &[&str], &[&str])] = &[
         "/faces",
         &["POST"],
         &[
-            "200", "400", "408", "413", "415", "422", "499", "500", "503", "504",
+            "200", "400", "401", "408", "413", "415", "422", "429", "499", "500", "503", "504",
         ],
     ),
     ("/", &["GET"], &["200"]),
@@ -40,48 +40,65 @@ const SERIES: &[(&str, &[&str], &[&str])] = &[
         "/predict",
         &["POST"],
         &[
-            "200", "400", "408", "413", "415", "422", "499", "500", "503", "504",
+            "200", "400", "401", "408", "413", "415", "422", "429", "499", "500", "503", "504",
         ],
     ),
     ("/livez", &["GET"], &["200"]),
     ("/readyz", &["GET"], &["200", "503"]),
     ("/healthz", &["GET"], &["200", "503"]),
     ("/metrics", &["GET"], &["200"]),
-    ("/model", &["GET"], &["200", "503"]),
+    ("/model", &["GET"], &["200", "401", "429", "503"]),
+    (
+        "/admin/reload",
+        &["POST"],
+        &["200", "401", "403", "422", "429", "503"],
+    ),
     ("/openapi.yaml", &["GET"], &["200"]),
-    ("/v2", &["GET"], &["200"]),
+    ("/v2", &["GET"], &["200", "401", "429"]),
     ("/v2/health/live", &["GET"], &["200"]),
     ("/v2/health/ready", &["GET"], &["200", "503"]),
-    ("/v2/models/{name}", &["GET"], &["200", "404", "503"]),
-    ("/v2/models/{name}/config", &["GET"], &["200", "404", "503"]),
-    ("/v2/models/{name}/ready", &["GET"], &["200", "404", "503"]),
+    (
+        "/v2/models/{name}",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
+    (
+        "/v2/models/{name}/config",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
+    (
+        "/v2/models/{name}/ready",
+        &["GET"],
+        &["200", "401", "404", "429", "503"],
+    ),
     (
         "/v2/models/{name}/infer",
         &["POST"],
         &[
-            "200", "400", "404", "408", "413", "415", "422", "499", "500", "503", "504",
+            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
         ],
     ),
     (
         "/v2/models/{name}/versions/{version}",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/config",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/ready",
         &["GET"],
-        &["200", "404", "503"],
+        &["200", "401", "404", "429", "503"],
     ),
     (
         "/v2/models/{name}/versions/{version}/infer",
         &["POST"],
         &[
-            "200", "400", "404", "408", "413", "415", "422", "499", "500", "503", "504",
+            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
         ],
     ),
     (ROUTE_OTHER, &["GET", "POST"], &["404"]),
@@ -93,6 +110,10 @@ pub const ROUTE_OTHER: &str = "other";
 /// Why work was not done, for `fer_rejected_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
+    /// No API key, or an unknown one.
+    Unauthorized,
+    /// The client sends more than it may.
+    RateLimit,
     /// As many requests in flight as are allowed.
     InFlight,
     /// Bodies being held take as much memory as is allowed.
@@ -108,7 +129,9 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
+        Self::Unauthorized,
+        Self::RateLimit,
         Self::InFlight,
         Self::Buffers,
         Self::QueueFull,
@@ -119,6 +142,8 @@ impl Rejected {
 
     const fn label(self) -> &'static str {
         match self {
+            Self::Unauthorized => "unauthorized",
+            Self::RateLimit => "rate_limit",
             Self::InFlight => "in_flight",
             Self::Buffers => "buffers",
             Self::QueueFull => "queue_full",

@@ -1,17 +1,14 @@
 //! The server's life: bind, load, warm up, serve, reload, drain, end.
 
+mod accept;
+
 use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
-use hyper::service::{Service, service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,22 +16,11 @@ use crate::{
     batcher::StartError,
     config::Config,
     engine::EngineError,
-    http::{
-        self, App,
-        connection::FirstBytes,
-        guests::{Guest, Guests},
-    },
+    http::{App, admin::Port},
     metrics::Metrics,
-    model::Model,
+    reload::{self, Wish, load},
 };
 
-/// Pause after the system refused to accept a connection (it is out of file descriptors, as a rule).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// An HTTP/2 connection that does not answer a ping within hyper's 20 s is dropped.
-const PING: Duration = Duration::from_secs(30);
-/// Between the end of accepting and the closing of idle connections: requests that are on their way arrive
-/// in it and are answered.
-const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// After the end, how long threads outside the runtime may still take.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -43,7 +29,7 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 pub enum Control {
     /// Drain and end; asked a second time, skip the delay.
     Stop,
-    /// Load the model folder again.
+    /// Load the model folder, the API keys and the certificate again.
     Reload,
 }
 
@@ -51,8 +37,10 @@ pub enum Control {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be had.
-    #[error("cannot listen on {address} (--listen): {source}")]
+    #[error("cannot listen on {address} ({flag}): {source}")]
     Listen {
+        /// Which flag named it.
+        flag: &'static str,
         /// The address.
         address: std::net::SocketAddr,
         /// Why not.
@@ -82,10 +70,7 @@ pub fn main(config: Config) -> ExitCode {
         .and_then(|runtime| {
             let outcome = runtime.block_on(async {
                 let control = signals()?;
-                let address = config.listen;
-                let listener = TcpListener::bind(address)
-                    .await
-                    .map_err(|source| ServeError::Listen { address, source })?;
+                let listener = bind("--listen", config.listen).await?;
                 run(listener, config, control).await
             });
             // A model that is still loading would otherwise hold up the end.
@@ -99,6 +84,16 @@ pub fn main(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn bind(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen {
+            flag,
+            address,
+            source,
+        })
 }
 
 /// SIGTERM and SIGINT as [`Control::Stop`], SIGHUP as [`Control::Reload`].
@@ -133,14 +128,23 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let cuda = config.model.device.resolve()?.is_cuda();
     log_config(&config, cuda);
-    tracing::info!(address = %listener.local_addr()?, "listening");
     let (drain_delay, drain_timeout) = (config.drain_delay, config.drain_timeout);
     let app = Arc::new(App::new(config, Arc::new(Metrics::new()?), cuda)?);
+    // Told to stop by being dropped, too, however this function is left.
+    let admin_stop = CancellationToken::new();
+    let _admin_guard = admin_stop.clone().drop_guard();
+    let admin = admin_port(&app, &admin_stop).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
     let stop_accepting = CancellationToken::new();
-    let mut acceptor = tokio::spawn(accept(listener, Arc::clone(&app), stop_accepting.clone()));
+    let mut acceptor = tokio::spawn(accept::accept(
+        listener,
+        Port::Main,
+        Arc::clone(&app),
+        stop_accepting.clone(),
+    ));
 
     tokio::select! {
-        loaded = load(Arc::clone(&app)) => loaded?,
+        loaded = load(Arc::clone(&app)) => drop(loaded?),
         () = stop(&mut control) => {
             tracing::info!("stopped before the model was loaded");
             return Ok(());
@@ -148,11 +152,12 @@ pub async fn run(
     }
     tracing::info!("ready");
 
-    // A channel of one: wishes that come while a folder is being loaded make one more load.
-    let (wish, wishes) = mpsc::channel(1);
-    let reloader = tokio::spawn(reload(Arc::clone(&app), wishes));
+    let (wish, wishes) = mpsc::channel(reload::WAITING);
+    app.reloads_go_to(wish.clone());
+    let reloader = tokio::spawn(reload::serve(Arc::clone(&app), wishes));
     while let Some(Control::Reload) = control.recv().await {
-        let _ = wish.try_send(());
+        // A full channel has the same wish in it already.
+        let _ = wish.try_send(Wish::default());
     }
     reloader.abort();
 
@@ -172,8 +177,28 @@ pub async fn run(
         // Only a batch in the engine can hold this up.
         let _ = tokio::time::timeout(LAST_GRACE, join).await;
     }
+    // Last, so that the drain can be watched to its end.
+    admin_stop.cancel();
+    if let Some(admin) = admin {
+        let _ = tokio::time::timeout(LAST_GRACE, admin).await;
+    }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Begins to serve the second port, if there is to be one.
+async fn admin_port(app: &Arc<App>, stop: &CancellationToken) -> Result<Option<JoinHandle<()>>, ServeError> {
+    let Some(address) = app.config.access.admin_listen else {
+        return Ok(None);
+    };
+    let listener = bind("--admin-listen", address).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening for metrics and administration");
+    Ok(Some(tokio::spawn(accept::accept(
+        listener,
+        Port::Admin,
+        Arc::clone(app),
+        stop.clone(),
+    ))))
 }
 
 /// Waits for a [`Control::Stop`]; for ever if nobody can ask any more, so that a drain keeps its delay.
@@ -187,129 +212,41 @@ async fn stop(control: &mut mpsc::Receiver<Control>) {
     }
 }
 
-/// Loads the model folder and lets it answer from now on.
-async fn load(app: Arc<App>) -> Result<(), StartError> {
-    let began = std::time::Instant::now();
-    let loading = Arc::clone(&app);
-    let loaded = tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics)).await;
-    let model = loaded.map_err(|e| StartError::Panic(e.to_string()))??;
-    let info = model.batcher.info();
-    tracing::info!(
-        name = model.manifest.name,
-        version = model.manifest.version,
-        engine = info.engine,
-        precision = info.precision,
-        device = info.device,
-        took = ?began.elapsed(),
-        "model loaded and warmed up"
-    );
-    app.metrics.set_model(&model.manifest, info);
-    // Who is being answered by the old model still holds it; with the last of them its workers end.
-    app.model.store(Some(Arc::new(model)));
-    Ok(())
-}
-
-async fn reload(app: Arc<App>, mut wishes: mpsc::Receiver<()>) {
-    while wishes.recv().await.is_some() {
-        let result = load(Arc::clone(&app)).await;
-        app.metrics.reloaded(result.is_ok());
-        if let Err(error) = result {
-            tracing::error!(
-                error = error.to_string(),
-                "the new model was refused; the old one goes on"
-            );
-        }
-    }
-}
-
-/// Accepts connections until told to stop, then lets each finish what it is answering.
-async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
-    let router = http::router(Arc::clone(&app));
-    let graceful = GracefulShutdown::new();
-    let guests = Guests::new(app.config.max_connections.get());
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.config.header_timeout);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    let serve = |stream: TcpStream, guest: Guest| {
-        // Answers are small and complete when they are written.
-        let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(FirstBytes::new(stream, app.config.header_timeout));
-        let guest = Arc::new(guest);
-        let (routes, host) = (TowerToHyperService::new(router.clone()), Arc::clone(&guest));
-        let service = service_fn(move |request| {
-            let (in_flight, answer) = (host.request(), routes.call(request));
-            async move {
-                let _in_flight = in_flight;
-                answer.await
-            }
-        });
-        let watched = graceful.watch(builder.serve_connection(io, service).into_owned());
-        tokio::spawn(async move {
-            tokio::select! {
-                // Resets, timeouts and bad framing are the client's affair.
-                ended = watched => if let Err(error) = ended {
-                    tracing::debug!(error = error.to_string(), "connection ended");
-                },
-                () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
-            }
-        });
-    };
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            next = connection(&listener, &guests) => next,
-        };
-        match next {
-            Ok((stream, guest)) => serve(stream, guest),
-            Err(error) => {
-                // Out of file descriptors, as a rule: one that only waits gives its own up.
-                guests.send_one_away();
-                tracing::warn!(error = error.to_string(), "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    // What the kernel has accepted already would be reset with the listener; what comes later is refused.
-    while let Some(Ok((stream, guest))) = at_once(connection(&listener, &guests)).await {
-        serve(stream, guest);
-    }
-    drop(listener);
-    tokio::time::sleep(LAST_REQUESTS).await;
-    graceful.shutdown().await;
-}
-
-async fn connection(listener: &TcpListener, guests: &Arc<Guests>) -> io::Result<(TcpStream, Guest)> {
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, guests.admit().await))
-}
-
-/// The future's output if it is there without waiting.
-async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = std::future::ready(()) => None,
-    }
-}
-
-/// The configuration as it is in force. It holds no secrets.
+/// The configuration as it is in force. Of secrets it says only whether there are any.
 fn log_config(config: &Config, cuda: bool) {
+    let access = &config.access;
+    let shown = |there: bool| if there { "given" } else { "none" };
+    let origins: Vec<_> = access
+        .cors_origins
+        .iter()
+        .filter_map(|o| o.to_str().ok())
+        .collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %config.listen,
+        admin_listen = access.admin_listen.map(tracing::field::display),
+        tls = shown(access.tls_cert.is_some()),
+        api_keys = shown(access.api_keys.is_some()),
+        rate_limit = access.rate_limit,
+        rate_burst = access.rate_limit.map(|_| access.burst()),
+        trusted_proxies = access.trusted_proxies,
+        cors_origins = origins.join(","),
         model = %config.model.model.display(),
         device = %config.model.device,
+        engine = %config.model.engine,
+        precision = %config.model.precision,
         cpus = config.cpus,
         workers = config.workers(cuda),
         threads = config.model.threads,
         decode_threads = config.decode_threads,
+        detect_threads = config.detect_threads,
+        max_faces = config.max_faces,
         max_batch = config.max_batch,
         batch_linger = ?config.batch_linger,
         queue = config.queue(cuda),
+        "configuration"
+    );
+    tracing::info!(
         max_in_flight = config.max_in_flight(cuda),
         max_connections = config.max_connections,
         request_timeout = ?config.request_timeout,
@@ -322,6 +259,7 @@ fn log_config(config: &Config, cuda: bool) {
         drain_delay = ?config.drain_delay,
         drain_timeout = ?config.drain_timeout,
         wedge_timeout = ?config.wedge_timeout,
-        "configuration"
+        log = config.log.log_filter,
+        "limits"
     );
 }

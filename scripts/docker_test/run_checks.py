@@ -58,19 +58,9 @@ def limits(context: object, cpus: int, memory: str) -> str:
         peak, state = server.memory_peak(), server.state()
         require(state["Running"] and not state["OOMKilled"], f"it ended under load:\n{server.logs()[-2000:]}")
         require(set(load.statuses) == {200}, f"statuses under load: {load.statuses} {load.errors[:3]}")
-        took = stop(server)
+        took = server.stop()
         held = f", {peak / 2**20:.0f} MiB at most" if peak else ""
         return f"ready after {ready:.2f} s, {load.rate():.0f} requests/s{held}, stopped in {took:.2f} s"
-
-
-def stop(server: Container) -> float:
-    """`docker stop` as an operator would; the program ends by itself, with exit code 0."""
-    started = time.monotonic()
-    docker("stop", "--time=30", server.id)
-    took = time.monotonic() - started
-    code = server.state()["ExitCode"]
-    require(code == 0, f"exit code {code} after SIGTERM")
-    return took
 
 
 @check("run: 1 CPU, 512 MiB")
@@ -178,7 +168,7 @@ def stop_time(context: object) -> str:
             server.wait_ready()
             load = Load(server.port, "/predict", pictures.png(48, 48), PNG, threads=4)
             time.sleep(1)
-            took = stop(server)
+            took = server.stop()
             load.stop()
             most = float(delay[:-1]) + 2
             require(took < most, f"with a drain delay of {delay} it took {took:.2f} s")

@@ -27,7 +27,7 @@ class Client:
     """One connection."""
 
     def __init__(self, port: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900)
 
     def post(self, path: str, body: bytes) -> Answer:
         began = time.perf_counter()
@@ -42,15 +42,15 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [program, "--listen", f"127.0.0.1:{self.port}", "--drain-delay", "0s", "--log", "error", "--request-timeout", "60s"]
+        command = [program, "--listen", f"127.0.0.1:{self.port}", "--drain-delay", "0s", "--log", "error", "--request-timeout", "10m"]
         self.process = subprocess.Popen(command, cwd=root)
         self.client = Client(self.port)
 
     def __enter__(self) -> "Server":
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while True:
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
                 connection.request("GET", "/readyz")
                 if connection.getresponse().status == 200:
                     return self

@@ -88,6 +88,16 @@ fn a_bad_value_is_refused_by_name_with_exit_code_2() {
         (&["--max-body", "1G", "--max-buffered", "1M"], "--max-buffered"),
         (&["--queue", "3"], "--queue"),
         (&["--batch-linger", "20s"], "--batch-linger"),
+        (&["--rate-limit", "0"], "--rate-limit"),
+        (&["--rate-burst", "5"], "--rate-limit"),
+        (&["--rate-limit", "1", "--rate-burst", "0"], "--rate-burst"),
+        (&["--trusted-proxies", "99"], "--trusted-proxies"),
+        (&["--cors-origins", "example.org"], "--cors-origins"),
+        (&["--cors-origins", "*,https://example.org"], "--cors-origins"),
+        (&["--tls-cert", "c.pem"], "--tls-key"),
+        (&["--tls-key", "k.pem"], "--tls-cert"),
+        (&["--admin-listen", "9090"], "--admin-listen"),
+        (&["--admin-listen", "0.0.0.0:8080"], "--admin-listen"),
     ] {
         let error = run(args).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{args:?}");

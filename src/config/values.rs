@@ -1,6 +1,8 @@
 //! Values of flags: counts, times, sizes, filters. Each refusal says what is wanted.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use axum::http::{HeaderValue, Uri};
 
 pub(super) fn count(
     max: usize,
@@ -58,6 +60,39 @@ pub(super) fn size(s: &str) -> Result<u64, String> {
         .ok_or_else(wanted)
 }
 
+pub(super) fn address(s: &str) -> Result<SocketAddr, String> {
+    s.parse()
+        .map_err(|_| "an address and port such as 127.0.0.1:9090 is wanted".to_owned())
+}
+
+/// Requests a second: above 0, fractions too.
+pub(super) fn rate(s: &str) -> Result<f64, String> {
+    s.parse::<f64>()
+        .ok()
+        .filter(|r| (0.001..=1e6).contains(r))
+        .ok_or_else(|| "a number of requests a second from 0.001 to 1000000 is wanted".to_owned())
+}
+
+/// `scheme://host[:port]` as browsers write it in `Origin`, or `*`.
+pub(super) fn origin(s: &str) -> Result<HeaderValue, String> {
+    let wanted = || {
+        "an origin such as https://example.org (scheme, host, port if unusual, nothing more) or * is wanted"
+            .to_owned()
+    };
+    let s = s.trim();
+    let plain = s.parse::<Uri>().is_ok_and(|uri| {
+        let named = uri.scheme_str().zip(uri.authority());
+        // What browsers send has no path, not even `/`, and no capitals.
+        named.is_some_and(|(scheme, host)| {
+            s == format!("{scheme}://{host}").to_lowercase() && !host.as_str().contains('@')
+        })
+    });
+    if s != "*" && !plain {
+        return Err(wanted());
+    }
+    HeaderValue::from_str(s).map_err(|_| wanted())
+}
+
 pub(super) fn log_filter(s: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::try_new(s)
         .map(|_| s.to_owned())
@@ -67,6 +102,37 @@ pub(super) fn log_filter(s: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        for good in [
+            "*",
+            "https://example.org",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+        ] {
+            assert_eq!(origin(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "example.org",
+            "https://example.org/",
+            "https://Example.org",
+            "https://a@b",
+            "https://a b",
+            "**",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_finite_and_above_zero() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "NaN", "inf", "1e9", "many"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

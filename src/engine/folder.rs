@@ -145,6 +145,8 @@ impl ModelFolder {
     /// [`EngineError::Read`] if a file cannot be read; [`EngineError::Invalid`] if the manifest is not
     /// understood, names other labels or another input size, or a file differs from what it says.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        // A link that is set to another folder meanwhile must not mix the two.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let manifest_path = path.join(FILE_MANIFEST);
         let text = std::fs::read(&manifest_path).map_err(|source| EngineError::Read {
             path: manifest_path.clone(),
@@ -341,7 +343,7 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 12] = [
+        let changes: [(Change, &str); 14] = [
             (|m| m["labels"][0] = "happy".into(), "labels"),
             (|m| m["labels"] = serde_json::json!([]), "labels"),
             (|m| m["input"]["width"] = 64.into(), "64"),

@@ -4,9 +4,14 @@
 //!
 //! 1. [`observe`]: request id, log line, metrics; writes the body of every [`Problem`], whoever raised it;
 //!    takes in what is left of a refused body, so that the client reads the answer and not a reset
-//! 2. compression of answers above a kilobyte, for clients that ask for it
-//! 3. a catcher of panics, which makes them a 500
-//! 4. the routes; those with work to do only after [`admit`] has found room
+//! 2. CORS, if origins are configured
+//! 3. compression of answers above a kilobyte, for clients that ask for it
+//! 4. a catcher of panics, which makes them a 500
+//! 5. [`access`]: API keys and the limit of requests a client
+//! 6. the routes; those with work to do only after [`admit`] has found room
+//!
+//! With `--admin-listen` there are two routers: metrics and administration on the second port, all else on
+//! the first, probes on both.
 //!
 //! | file | routes |
 //! | --- | --- |
@@ -17,7 +22,10 @@
 //! | [`model`] | `GET /model` |
 //! | [`v2`] | `/v2`, the Open Inference Protocol |
 //! | [`contract`] | `GET /openapi.yaml` |
+//! | [`admin`] | `POST /admin/reload` |
 
+pub mod access;
+pub mod admin;
 pub mod body;
 pub mod connection;
 pub mod console;
@@ -37,21 +45,21 @@ pub mod v2;
 use std::{
     any::Any,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use arc_swap::ArcSwapOption;
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{CompressionLayer, predicate::SizeAbove},
@@ -64,7 +72,11 @@ use crate::{
     faces::{Detector, Seeta},
     metrics::{Metrics, Rejected},
     model::Model,
+    reload::{Outcome, Wish},
+    tls::Tls,
 };
+use access::Access;
+use admin::Port;
 use problem::Problem;
 
 /// What all handlers share.
@@ -82,6 +94,12 @@ pub struct App {
     pub detection: DecodePool,
     /// What finds the faces.
     pub detector: Arc<dyn Detector>,
+    /// API keys and limits.
+    pub access: Access,
+    /// Certificate and key of the main port; none if it speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// Who grants reloads; nobody until the first model is ready.
+    reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
     admission: Semaphore,
     /// One permit for each KiB of bodies that may be held.
@@ -93,10 +111,22 @@ impl App {
     /// State without a model yet. `cuda` chooses between the defaults.
     ///
     /// # Errors
-    /// If the decoding or detection threads cannot be started.
+    /// If the file of API keys, certificate or key cannot be used, or the decoding or detection threads cannot be started.
     pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
         let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
+        let access = Access::new(&config.access).map_err(|e| {
+            let file = config.access.api_keys.as_deref().unwrap_or("".as_ref());
+            std::io::Error::other(format!("--api-keys: {} {e}", file.display()))
+        })?;
+        let tls = config.access.tls_cert.clone().zip(config.access.tls_key.clone());
+        let tls = tls
+            .map(|(cert, key)| Tls::new(cert, key))
+            .transpose()
+            .map_err(std::io::Error::other)?;
         Ok(Self {
+            access,
+            tls,
+            reloads: OnceLock::new(),
             decoder: DecodePool::start(config.decode_threads)?,
             detection: DecodePool::named("fer-detect", config.detect_threads)?,
             detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
@@ -107,6 +137,26 @@ impl App {
             metrics,
             config,
         })
+    }
+
+    /// From now on reloads are asked for there. Only the first call counts.
+    pub fn reloads_go_to(&self, wishes: mpsc::Sender<Wish>) {
+        let _ = self.reloads.set(wishes);
+    }
+
+    /// Asks for a reload and waits until it is done.
+    ///
+    /// # Errors
+    /// [`Problem::not_ready`] before the first model is, [`Problem::draining`] at the end,
+    /// [`Problem::overloaded`] with too many waiting, or what the reload was refused for.
+    pub async fn reload(&self) -> Outcome {
+        let wishes = self.reloads.get().ok_or_else(Problem::not_ready)?;
+        let (wish, outcome) = Wish::answered();
+        wishes.try_send(wish).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Problem::overloaded(),
+            mpsc::error::TrySendError::Closed(_) => Problem::draining(),
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(Problem::draining()))
     }
 
     /// From now on `/readyz` says no.
@@ -132,9 +182,28 @@ impl App {
     }
 }
 
-/// The routes in their layers.
-pub fn router(app: Arc<App>) -> Router {
-    layered(routes(&app), app)
+/// The routes of a port in their layers.
+pub fn router(app: Arc<App>, port: Port) -> Router {
+    let second = app.config.access.admin_listen.is_some();
+    let routes = match port {
+        Port::Admin => probes().merge(admin_routes()),
+        Port::Main if second => probes().merge(routes(&app)),
+        Port::Main => probes().merge(routes(&app)).merge(admin_routes()),
+    };
+    layered(routes.layer(Extension(port)), app)
+}
+
+fn probes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/healthz", get(health::readyz))
+}
+
+fn admin_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/admin/reload", post(admin::reload))
 }
 
 fn routes(app: &Arc<App>) -> Router<Arc<App>> {
@@ -146,10 +215,6 @@ fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/predict", predict)
         .route("/faces", faces)
         .merge(console::routes())
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/healthz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
         .route("/model", get(model::model))
         .route("/openapi.yaml", get(contract::openapi))
         .route("/v2", get(v2::describe::server))
@@ -172,11 +237,17 @@ fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 }
 
 fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
-    routes
+    let inner = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), access::guard))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)));
+    let shared = match access::cors(&app.config.access.cors_origins) {
+        Some(cors) => inner.layer(cors),
+        None => inner,
+    };
+    shared
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
         .with_state(app)
 }

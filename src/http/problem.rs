@@ -7,12 +7,15 @@
 //! | status | codes |
 //! | --- | --- |
 //! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart`, on `/v2` `bad_tensor` |
+//! | 401 | `unauthorized`, with `WWW-Authenticate` |
+//! | 403 | `admin_closed` |
 //! | 404 | `not_found`, on `/v2` `unknown_model` |
 //! | 405 | `method_not_allowed`, with `Allow` |
 //! | 408 | `body_timeout` |
 //! | 413 | `body_too_large` `too_many_images` |
 //! | 415 | `unsupported_media_type` (the header), with `Accept-Post`; `unsupported_encoding`, with `Accept-Encoding`; `unknown_image_format` (the content) |
-//! | 422 | `broken_image` `too_many_pixels` |
+//! | 422 | `broken_image` `too_many_pixels` `reload_refused` |
+//! | 429 | `rate_limited`, with `Retry-After` |
 //! | 500 | `internal` |
 //! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
 //! | 504 | `deadline_exceeded` |
@@ -35,6 +38,10 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 enum Hint {
     /// Seconds to wait before trying again.
     RetryAfter,
+    /// So many seconds to wait.
+    RetryIn(u32),
+    /// How to authenticate (RFC 6750).
+    Challenge(&'static str),
     /// What `/predict` reads (W3C Linked Data Platform 7.1).
     AcceptPost,
     /// Bodies are read as they are.
@@ -44,9 +51,11 @@ enum Hint {
 }
 
 impl Hint {
-    const fn header(self) -> (HeaderName, HeaderValue) {
+    fn header(self) -> (HeaderName, HeaderValue) {
         match self {
             Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::RetryIn(seconds) => (header::RETRY_AFTER, HeaderValue::from(seconds)),
+            Self::Challenge(how) => (header::WWW_AUTHENTICATE, HeaderValue::from_static(how)),
             Self::AcceptPost => (
                 HeaderName::from_static("accept-post"),
                 HeaderValue::from_static(
@@ -228,6 +237,12 @@ mod tests {
             (Problem::unsupported_media_type("text/html"), "accept-post"),
             (Problem::unsupported_encoding(), "accept-encoding"),
             (Problem::body_timeout(), "connection"),
+            (Problem::no_key(), "www-authenticate"),
+            (Problem::wrong_key(), "www-authenticate"),
+            (
+                Problem::rate_limited(std::time::Duration::from_millis(1)),
+                "retry-after",
+            ),
         ] {
             let status = problem.status;
             let response = problem.into_response();

@@ -94,7 +94,8 @@ fn rig(flags: &[&str]) -> Rig {
             panic!("secret of the handler")
         }
     });
-    let router = layered(routes(&app).route("/panic", panics), Arc::clone(&app));
+    let all = probes().merge(routes(&app)).merge(admin_routes());
+    let router = layered(all.route("/panic", panics), Arc::clone(&app));
     Rig {
         app,
         router,

@@ -2,6 +2,7 @@
 //!
 //! | module | what it asks |
 //! | --- | --- |
+//! | [`access`] | API keys, limits of a client, CORS, `POST /admin/reload` |
 //! | [`contract`] | does every answer agree with `openapi.yaml`, and `openapi.yaml` with the server? |
 //! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
 //! | [`faces`] | `POST /faces`, `/predict?crop=face`, the console's files |
@@ -13,6 +14,7 @@
 //! | [`requests`] | what holds for every route: ids, HEAD, unknown paths and methods |
 //! | [`v2`] | the Open Inference Protocol |
 //! | [`process`] | `fer-serve` as a process: flags, signals, exit codes, `predict`, `healthcheck` |
+//! | [`tls`] | https: HTTP/1.1 and HTTP/2, slow handshakes, new certificates |
 //!
 //! Nothing here depends on how fast something happens: what must come is waited for.
 
@@ -25,6 +27,7 @@
     clippy::unwrap_used
 )]
 
+mod access;
 mod contract;
 mod faces;
 mod golden;
@@ -36,4 +39,5 @@ mod predict;
 mod process;
 mod requests;
 mod support;
+mod tls;
 mod v2;

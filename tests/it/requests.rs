@@ -132,6 +132,36 @@ async fn long_answers_are_compressed_for_who_asks() {
 }
 
 #[tokio::test]
+async fn whatever_a_client_accepts_it_gets_json() {
+    let folder = model::tiny();
+    let server = Server::start(folder.path(), &[]).await;
+    for accept in [
+        "application/json",
+        "text/html, */*;q=0.1",
+        "image/png",
+        "application/json;q=0",
+        "nonsense",
+    ] {
+        let predict = |body| {
+            server
+                .request(Method::POST, "/predict")
+                .header("accept", accept)
+                .body(body)
+        };
+        let answer = server.send(predict(pictures::face_png(0.0))).await;
+        answer.ok();
+        assert_eq!(answer.header("content-type"), "application/json", "{accept}");
+        let refused = server.send(predict(b"no picture".to_vec())).await;
+        refused.problem(415, "unknown_image_format");
+        assert_eq!(
+            refused.header("content-type"),
+            "application/problem+json",
+            "{accept}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_used_again_after_a_refusal() {
     let folder = model::tiny();
     let server = Server::start(folder.path(), &["--max-body", "1000"]).await;

@@ -273,9 +273,11 @@ async fn every_error_has_its_code_and_the_protocols_key() {
         );
         seen.insert((status, code.to_owned()));
     }
-    // These need a slow, busy or failing server; /predict's tests have them, through the same code.
+    // These need a slow, busy, failing or guarded server; /predict's tests have them, through the same code.
     for (status, code) in [
+        (401, "unauthorized"),
         (408, "body_timeout"),
+        (429, "rate_limited"),
         (500, "internal"),
         (503, "not_ready"),
         (503, "overloaded"),

@@ -90,6 +90,41 @@ impl Problem {
         )
     }
 
+    /// 401: no API key, or not in the form that is wanted.
+    #[must_use]
+    pub fn no_key() -> Self {
+        Self::unauthorized("send an API key in the header `Authorization: Bearer KEY`")
+            .with(Hint::Challenge("Bearer realm=\"fer-serve\""))
+    }
+
+    /// 401: a key nobody knows.
+    #[must_use]
+    pub fn wrong_key() -> Self {
+        Self::unauthorized("the API key is not one that is known here").with(Hint::Challenge(
+            "Bearer realm=\"fer-serve\", error=\"invalid_token\"",
+        ))
+    }
+
+    fn unauthorized(detail: &'static str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "An API key is wanted.",
+            detail,
+        )
+    }
+
+    /// 403: administration is for nobody here.
+    #[must_use]
+    pub fn admin_closed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "admin_closed",
+            "Administration is closed on this port.",
+            "start the server with --admin-listen and ask there, or with --api-keys and send a key",
+        )
+    }
+
     /// 404.
     #[must_use]
     pub fn not_found() -> Self {
@@ -170,6 +205,35 @@ impl Problem {
             "send the body without Content-Encoding; picture formats are compressed already",
         )
         .with(Hint::AcceptEncoding)
+    }
+
+    /// 422: what was to be loaded is not as it should be; what was there goes on. `inside` is for the log.
+    #[must_use]
+    pub fn reload_refused(detail: String, inside: Option<String>) -> Self {
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "reload_refused",
+            "Something was not taken over.",
+            detail,
+        );
+        problem.inside = inside;
+        problem
+    }
+
+    /// 429: the client sends more than it may; the next request is let through after `wait`.
+    #[must_use]
+    pub fn rate_limited(wait: Duration) -> Self {
+        let seconds = wait
+            .as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0))
+            .clamp(1, 3600);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "This client sends too many requests.",
+            "try again after the time in Retry-After",
+        )
+        .with(Hint::RetryIn(u32::try_from(seconds).unwrap_or(3600)))
     }
 
     /// 500. The text goes to the log, not to the client.

@@ -123,6 +123,8 @@ mod tests {
         limits::queue_full,
         limits::not_ready,
         limits::deadline,
+        limits::without_a_key,
+        limits::too_many_requests,
     );
 }
 

@@ -167,3 +167,24 @@ pub(super) async fn deadline() -> Vec<Answer> {
     late.problem(504, "deadline_exceeded");
     vec![late]
 }
+
+/// Keys are asked for, and none is sent.
+pub(super) async fn without_a_key() -> Vec<Answer> {
+    let model = model::tiny();
+    let keys = model.path().join("keys");
+    std::fs::write(&keys, "some-key-0123456789\n").unwrap();
+    let server = Server::start(model.path(), &["--api-keys", keys.to_str().unwrap()]).await;
+    let refused = predict(&server).await;
+    refused.problem(401, "unauthorized");
+    vec![refused]
+}
+
+/// One request may be sent, and the next after a thousand seconds.
+pub(super) async fn too_many_requests() -> Vec<Answer> {
+    let model = model::tiny();
+    let server = Server::start(model.path(), &["--rate-limit", "0.001"]).await;
+    predict(&server).await.ok();
+    let refused = predict(&server).await;
+    refused.problem(429, "rate_limited");
+    vec![refused]
+}

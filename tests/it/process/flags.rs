@@ -3,58 +3,64 @@
 use super::{output, stderr, stdout};
 use crate::support::model;
 
-/// Each flag of the server.
-const FLAGS: [&str; 27] = [
-    "listen",
-    "model",
-    "device",
-    "engine",
-    "precision",
-    "threads",
-    "workers",
-    "decode-threads",
-    "detect-threads",
-    "max-batch",
-    "batch-linger",
-    "queue",
-    "max-in-flight",
-    "max-connections",
-    "request-timeout",
-    "header-timeout",
-    "body-timeout",
-    "max-body",
-    "max-buffered",
-    "max-pixels",
-    "max-images",
-    "max-faces",
-    "drain-delay",
-    "drain-timeout",
-    "wedge-timeout",
-    "log-format",
-    "log",
-];
+/// The README's table of flags: flag without dashes, variable, default, what it does.
+fn table() -> Vec<[&'static str; 4]> {
+    let readme = include_str!("../../../README.md");
+    readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `--"))
+        .map(|row| {
+            let cells: Vec<_> = row.trim_end_matches(" |").splitn(4, " | ").collect();
+            let [flag, variable, default, what] = cells[..] else {
+                panic!("not four cells: {row}")
+            };
+            [
+                flag.trim_end_matches('`'),
+                variable.trim_matches('`'),
+                default,
+                what,
+            ]
+        })
+        .collect()
+}
 
 #[tokio::test]
-async fn help_names_every_flag_with_its_variable_and_default() {
+async fn help_and_readme_name_every_flag_with_its_variable_and_default() {
+    let rows = table();
     for args in [&["--help"][..], &["run", "--help"]] {
         let output = output(args, &[]).await;
         assert_eq!(output.status.code(), Some(0));
         let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
-        for flag in FLAGS {
+        for [flag, variable, default, what] in &rows {
+            assert_eq!(
+                *variable,
+                format!("FER_{}", flag.to_uppercase().replace('-', "_"))
+            );
             let about = text
                 .split_once(&format!(" --{flag} <"))
-                .unwrap_or_else(|| panic!("--{flag} in {text}"))
+                .unwrap_or_else(|| panic!("--{flag} is not in {text}"))
                 .1;
-            let variable = format!("[env: FER_{}=]", flag.to_uppercase().replace('-', "_"));
-            // Its own variable is the first that stands behind it.
-            let first = about.find("[env: ").unwrap();
-            assert!(about[first..].starts_with(&variable), "{variable} in {about}");
+            // Up to the flag behind it: its own variable is the first that is named.
+            let (about, behind) = about.split_once("[env: ").unwrap();
+            assert!(behind.starts_with(&format!("{variable}=]")), "--{flag}: {behind}");
+            let behind = behind.split_once(']').unwrap().1;
+            let behind = behind.split(" --").next().unwrap();
+            let what = what.replace('`', "");
+            assert!(
+                about.contains(&what),
+                "--{flag} is\n{what}\nin the README and in --help\n{about}"
+            );
+            let shown = format!("[default: {default}]");
+            assert!(
+                about.contains(&shown) || behind.contains(&shown),
+                "--{flag}: {shown} is not in {about} … {behind}"
+            );
         }
         let shown = text.matches("[env: FER_").count();
-        assert_eq!(shown, FLAGS.len(), "a flag is missing in this test:\n{text}");
-        assert!(
-            text.matches("[default: ").count() >= FLAGS.len(),
-            "each has a default: {text}"
+        assert_eq!(
+            shown,
+            rows.len(),
+            "a flag is missing in the README's table:\n{text}"
         );
     }
     let output = output(&["--version"], &[]).await;

@@ -2,6 +2,8 @@
 
 mod commands;
 mod flags;
+mod log;
+mod ports;
 
 use std::{
     io::{BufRead, BufReader},
@@ -25,13 +27,13 @@ pub(crate) fn program() -> Command {
 }
 
 /// Runs it to its end, on a thread of its own: a server in this process may have to answer it meanwhile.
-async fn output(args: &[&str], env: &[(&str, &str)]) -> Output {
+pub(crate) async fn output(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = program();
     command.args(args).envs(env.iter().copied());
     spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
-fn stderr(output: &Output) -> &str {
+pub(crate) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
@@ -43,6 +45,8 @@ fn stdout(output: &Output) -> &str {
 pub(crate) struct Process {
     pub(crate) child: Child,
     log: mpsc::UnboundedReceiver<String>,
+    /// What was read of the log so far.
+    lines: Vec<String>,
     pub(crate) address: SocketAddr,
 }
 
@@ -95,6 +99,7 @@ impl Process {
         let mut process = Self {
             child,
             log,
+            lines: Vec::new(),
             address: ([127, 0, 0, 1], 0).into(),
         };
         let listening = process.logged("listening").await;
@@ -118,6 +123,7 @@ impl Process {
         loop {
             let line = self.log.recv().await;
             let line = line.unwrap_or_else(|| panic!("the log ended before {message:?}"));
+            self.lines.push(line.clone());
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
             assert!(
                 event["timestamp"].is_string() && event["level"].is_string(),
@@ -127,6 +133,17 @@ impl Process {
                 return event;
             }
         }
+    }
+
+    /// The line with that message among those read already.
+    fn seen(&self, message: &str) -> Value {
+        let mut events = self
+            .lines
+            .iter()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap());
+        events
+            .find(|e| e["message"] == message)
+            .unwrap_or_else(|| panic!("no {message:?} in {:#?}", self.lines))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -5,23 +5,29 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
 use super::Answer;
 
 /// One connection.
-pub(crate) struct Raw {
-    stream: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    stream: S,
     /// Bytes read beyond the last answer.
     rest: Vec<u8>,
 }
 
 impl Raw {
     pub(crate) async fn connect(address: std::net::SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self {
-            stream: TcpStream::connect(address).await.unwrap(),
+            stream,
             rest: Vec::new(),
         }
     }
@@ -87,6 +93,11 @@ impl Raw {
         while self.read().await {}
         let end = self.rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
         String::from_utf8(self.rest[..end].to_vec()).unwrap()
+    }
+
+    /// Waits for the end of the connection, whatever comes before it.
+    pub(crate) async fn ended(&mut self) {
+        while self.read().await {}
     }
 
     /// Whether the server has closed the connection, without a further byte.

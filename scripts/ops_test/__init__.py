@@ -1,0 +1,1 @@
+"""Checks of the server as those who run it see it."""

@@ -1,0 +1,279 @@
+//! `fer-serve healthcheck`: is a server ready? Without a runtime, and without more than a few kilobytes.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_rustls::rustls::{
+    self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::complain;
+use crate::config::HealthcheckArgs;
+
+/// How long a health check may take in all.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What to ask.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    tls: bool,
+    /// With port.
+    host: String,
+    path: String,
+}
+
+impl Target {
+    fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.host, self.path)
+    }
+}
+
+/// `fer-serve healthcheck [URL]`: exit code 0 if the server is ready, 1 if not, within 2 s.
+#[must_use]
+pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
+    let target = match &args.url {
+        Some(url) => parse_url(url),
+        None => Ok(Target {
+            tls: args.tls_cert.is_some(),
+            host: local(args.listen).to_string(),
+            path: "/readyz".to_owned(),
+        }),
+    };
+    match target.and_then(|target| ask(&target).map_err(|e| format!("{}: {e}", target.url()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where a server that listens on `address` can be reached from its own machine.
+fn local(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// `http[s]://host[:port][/path]`; the path is `/readyz` if there is none.
+fn parse_url(url: &str) -> Result<Target, String> {
+    let wanted =
+        || format!("'{url}' is not an address of the form http://host:port/path or https://host:port/path");
+    let (scheme, rest) = url.split_once("://").ok_or_else(wanted)?;
+    let (tls, port) = match scheme {
+        "http" => (false, 80),
+        "https" => (true, 443),
+        _ => return Err(wanted()),
+    };
+    let (host, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
+    if host.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(wanted());
+    }
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, p)| !p.contains(']') && p.parse::<u16>().is_ok());
+    let host = if has_port {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    let path = if matches!(path, "" | "/") { "/readyz" } else { path };
+    Ok(Target {
+        tls,
+        host,
+        path: path.to_owned(),
+    })
+}
+
+fn ask(target: &Target) -> Result<(), String> {
+    let deadline = Instant::now() + HEALTH_TIMEOUT;
+    let left = || {
+        deadline
+            .checked_duration_since(Instant::now())
+            .filter(|d| !d.is_zero())
+            .ok_or_else(|| "no answer within 2 s".to_owned())
+    };
+    let text = |e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer within 2 s".to_owned(),
+        _ => e.to_string(),
+    };
+    let mut error = "the host has no address".to_owned();
+    let mut stream = None;
+    for address in target.host.to_socket_addrs().map_err(text)? {
+        match TcpStream::connect_timeout(&address, left()?) {
+            Ok(s) => {
+                stream = Some(s);
+                break;
+            }
+            Err(e) => error = text(e),
+        }
+    }
+    let stream = stream.ok_or(error)?;
+    stream.set_write_timeout(Some(left()?)).map_err(text)?;
+    stream.set_read_timeout(Some(left()?)).map_err(text)?;
+    let status = if target.tls {
+        let client = client(&target.host).map_err(|e| e.to_string())?;
+        status_line(StreamOwned::new(client, stream), target)
+    } else {
+        status_line(stream, target)
+    };
+    check_status(&status.map_err(text)?)
+}
+
+fn status_line(mut stream: impl Read + Write, target: &Target) -> io::Result<String> {
+    let Target { host, path, .. } = target;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fer-serve-healthcheck\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.flush()?;
+    let mut status = String::new();
+    // A status line is short; who sends more is not this server.
+    BufReader::new(stream.take(256)).read_line(&mut status)?;
+    Ok(status)
+}
+
+/// A TLS client that takes any certificate, as the kubelet's probes do: nothing secret is sent, and the answer is
+/// believed no more than that of any process on the port.
+fn client(host: &str) -> Result<ClientConnection, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(name)
+        .map_err(|_| rustls::Error::General("the host's name cannot be used".to_owned()))?;
+    ClientConnection::new(Arc::new(config), name)
+}
+
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn check_status(line: &str) -> Result<(), String> {
+    let code = line
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1))
+        .unwrap_or_default()
+        .trim();
+    match code {
+        "200" => Ok(()),
+        "" => Err("the answer is not HTTP".to_owned()),
+        code => Err(format!("not ready: status {code}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (url, tls, host, path) in [
+            ("http://127.0.0.1:8080", false, "127.0.0.1:8080", "/readyz"),
+            ("http://127.0.0.1:8080/", false, "127.0.0.1:8080", "/readyz"),
+            ("http://fer/livez", false, "fer:80", "/livez"),
+            ("http://[::1]:9/x", false, "[::1]:9", "/x"),
+            ("http://[::1]", false, "[::1]:80", "/readyz"),
+            ("https://fer", true, "fer:443", "/readyz"),
+            ("https://[::1]:8443/livez", true, "[::1]:8443", "/livez"),
+        ] {
+            let target = Target {
+                tls,
+                host: host.to_owned(),
+                path: path.to_owned(),
+            };
+            assert_eq!(parse_url(url), Ok(target), "{url}");
+        }
+        for url in [
+            "",
+            "127.0.0.1:8080",
+            "ftp://x",
+            "http://",
+            "http:///x",
+            "http://a b/",
+            "http://a/\r\nX: y",
+        ] {
+            assert!(parse_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn any_host_can_be_asked_over_tls() {
+        for host in ["fer:443", "127.0.0.1:8443", "[::1]:8443"] {
+            assert!(client(host).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_200_is_ready() {
+        assert_eq!(check_status("HTTP/1.1 200 OK\r\n"), Ok(()));
+        for line in [
+            "HTTP/1.1 503 Service Unavailable\r\n",
+            "HTTP/1.1 2000 x",
+            "HTTP/1.1",
+            "SSH-2.0-x 200",
+            "",
+        ] {
+            assert!(check_status(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_is_asked_on_loopback() {
+        let ask = |s: &str| local(s.parse().unwrap()).to_string();
+        assert_eq!(ask("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(ask("[::]:8080"), "[::1]:8080");
+        assert_eq!(ask("10.1.2.3:80"), "10.1.2.3:80");
+    }
+}
