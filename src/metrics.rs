@@ -233,8 +233,8 @@ impl Metrics {
         add(Box::new(request_duration.clone()))?;
         for &(route, methods, statuses) in SERIES {
             request_duration.get_metric_with_label_values(&[route])?;
-            for method in *methods {
-                for status in *statuses {
+            for method in methods {
+                for status in statuses {
                     requests.get_metric_with_label_values(&[route, method, status])?;
                 }
             }
