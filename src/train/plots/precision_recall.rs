@@ -71,7 +71,7 @@ fn frames(pen: &Pen<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
             y: (0.0, 1.0),
         };
         let short = |v: f64| format!("{v}");
-        axes.draw(pen, (&TICKS, &TICKS), (short, short), 15.0)?;
+        axes.draw(pen, (&TICKS, &TICKS), (&short, &short), 15.0)?;
         let curve = curve(subject.predictions, emotion);
         average += curve.average / Emotion::ALL.len() as f64;
         let points: Vec<_> = curve.points.iter().map(|(r, p)| axes.at(*r, *p)).collect();
