@@ -15,6 +15,7 @@ use tch::{Device, Kind};
 
 use super::support::{face, fer_train, small_fit, stderr, succeed};
 
+/// Difference of logits, as a share of the largest one or of 1.
 const TOLERANCE: f32 = 1e-4;
 
 fn faces() -> Vec<Face> {
@@ -43,7 +44,12 @@ fn assert_close(what: &str, a: &[Logits], b: &[Logits]) {
         .zip(b.iter().flatten())
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f32::max);
-    assert!(worst <= TOLERANCE, "{what}: a logit differs by {worst}");
+    // Rounding grows with the logits, which after a few steps at a high rate can be large.
+    let largest = a.iter().flatten().fold(1.0, |m: f32, x| m.max(x.abs()));
+    assert!(
+        worst <= TOLERANCE * largest,
+        "{what}: a logit differs by {worst}, of logits up to {largest}"
+    );
 }
 
 /// The shipped folder (or a fresh one): its two weight files agree.
