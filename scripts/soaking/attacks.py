@@ -129,7 +129,7 @@ def flood(frames: Callable[[int], bytes]) -> Attack:
                     if n % 100 == 0:
                         await writer.drain()
                         await asyncio.sleep(0.01)
-                    if reader.at_eof():
+                    if reader.at_eof() or writer.transport.is_closing():
                         break
             except OSError:
                 pass

@@ -30,7 +30,7 @@ class Server:
         self._logged("ready")
 
     def _logged(self, message: str) -> Dict[str, str]:
-        ends = time.monotonic() + 120
+        ends = time.monotonic() + 600
         while time.monotonic() < ends:
             for line in Path(self.log.name).read_text(errors="replace").splitlines():
                 if f'"{message}"' in line and line.endswith("}"):

@@ -158,12 +158,12 @@ def slope(points: List[Tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else float("nan")
 
 
-async def watch(server: Server, samples: List[Tuple[float, int, int]], began: float) -> None:
+async def watch(server: Server, samples: List[Tuple[float, int, int]], began: float, reload_every: float) -> None:
     reloaded = began
     while True:
         now = time.perf_counter()
         samples.append((now - began, server.memory(), server.descriptors()))
-        if now - reloaded >= RELOAD_EVERY:
+        if now - reloaded >= reload_every:
             server.reload()
             reloaded = now
         await asyncio.sleep(1)
@@ -180,7 +180,7 @@ async def soak(server: Server, seconds: float, share: float) -> int:
     print(f"Most of the mix: {top:.0f} requests/s; sending {rate:.0f} a second for {seconds / 60:.1f} minutes.")
     traffic.failures, traffic.times, traffic.done = [], [], Counter()
     samples: List[Tuple[float, int, int]] = []
-    watching = asyncio.create_task(watch(server, samples, time.perf_counter()))
+    watching = asyncio.create_task(watch(server, samples, time.perf_counter(), min(RELOAD_EVERY, seconds / 4)))
     await traffic.poisson(rate, seconds)
     watching.cancel()
     return report(traffic, samples, seconds, await server.metrics())
