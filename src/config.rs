@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Serve (what happens without a command, too)
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Classify picture files, one JSON answer a line, no server
     Predict(PredictArgs),
     /// Images per second of the loaded model in this process: engines, precisions, batches, workers
@@ -319,7 +319,7 @@ impl Config {
         let cli = Cli::try_parse_from(args)?;
         Ok(match cli.command {
             None => Command::Run(Box::new(Self::check(cli.run)?)),
-            Some(Sub::Run(run)) => Command::Run(Box::new(Self::check(run)?)),
+            Some(Sub::Run(run)) => Command::Run(Box::new(Self::check(*run)?)),
             Some(Sub::Predict(args)) => Command::Predict(args),
             Some(Sub::Bench(args)) => Command::Bench(args),
             Some(Sub::Healthcheck(args)) => Command::Healthcheck(args),

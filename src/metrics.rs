@@ -231,7 +231,7 @@ impl Metrics {
             &["route"],
         )?;
         add(Box::new(request_duration.clone()))?;
-        for (route, methods, statuses) in SERIES {
+        for &(route, methods, statuses) in SERIES {
             request_duration.get_metric_with_label_values(&[route])?;
             for method in methods {
                 for status in statuses {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{TrainError, fit::Precision, recipe::Recipe};
-use crate::engine::DeviceRequest;
+use crate::engine::{self, Chosen, DeviceRequest, EngineRequest, ModelFolder};
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
 /// measures it.
@@ -118,6 +118,9 @@ pub struct EvalArgs {
     /// Write what was measured into model.json and the model card
     #[arg(long)]
     pub record: bool,
+    /// What to run the network with.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -138,6 +141,9 @@ pub struct PredictArgs {
     /// Where the labels go: one `emotion` (0–6) a row, in order
     #[arg(long, env = "FER_OUT", value_name = "CSV")]
     pub out: PathBuf,
+    /// What to run the network with.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -155,6 +161,10 @@ pub struct ExportArgs {
     /// Score it on these labelled rows and write the scores into model.json and the model card
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: Option<PathBuf>,
+    /// Training rows that int8 is calibrated on, of which the Training rows are taken if there is a Usage column; never
+    /// rows of --data. Without it no model.int8.json is written
+    #[arg(long, env = "FER_CALIBRATE", value_name = "CSV")]
+    pub calibrate: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -164,6 +174,33 @@ pub struct ExportArgs {
     /// What to call the model.
     #[command(flatten)]
     pub identity: IdentityArgs,
+}
+
+/// What to run the network with.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EngineArgs {
+    /// As the server's: torchscript, packed, or auto for the fastest that agrees with TorchScript
+    #[arg(long, env = "FER_ENGINE", default_value_t = EngineRequest::Auto)]
+    pub engine: EngineRequest,
+    /// As the server's: f32, bf16, int8, or auto
+    #[arg(long, env = "FER_PRECISION", default_value_t = engine::PrecisionRequest::Auto)]
+    pub precision: engine::PrecisionRequest,
+}
+
+impl EngineArgs {
+    /// The server's choice for that folder and device; says what it is.
+    ///
+    /// # Errors
+    /// As [`engine::select()`].
+    pub fn choose(&self, folder: &ModelFolder, device: tch::Device) -> Result<Chosen, TrainError> {
+        let chosen = engine::select(folder, device, self.engine, self.precision)?;
+        let info = chosen.info();
+        super::progress::say(&format!(
+            "engine: {} {} on {}",
+            info.engine, info.precision, info.device
+        ));
+        Ok(chosen)
+    }
 }
 
 /// Where to compute.

@@ -21,9 +21,10 @@ use super::{
     measure::{self, BATCH, classify},
     network::Network,
     progress::{EpochRecord, METRICS, read_records, say},
+    quantise,
     temperature::{self, calibration_line},
 };
-use crate::engine::{ModelFolder, Tempered, Tempering, TorchScript};
+use crate::engine::{ModelFolder, Tempering, TorchScript};
 
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
 const STOPPED: u8 = 130;
@@ -87,6 +88,7 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
                 &state,
                 &args.identity,
                 Some(&valid),
+                Some(&train),
                 &read_records(&args.out.join(METRICS))?,
                 &args.out.join("model"),
             )?;
@@ -162,9 +164,13 @@ pub(super) fn json(scores: &impl serde::Serialize) -> Result<serde_json::Value, 
 /// [`TrainError`].
 pub fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
-    let mut engine = Tempered::torchscript(&ModelFolder::open(&args.model)?, device)?;
-    let rows =
-        super::data::write_predictions(&args.data, &args.out, BATCH, |faces| classify(&mut engine, faces))?;
+    let mut engine = args
+        .engine
+        .choose(&ModelFolder::open(&args.model)?, device)?
+        .engine()?;
+    let rows = super::data::write_predictions(&args.data, &args.out, BATCH, |faces| {
+        classify(&mut *engine, faces)
+    })?;
     say(&format!("{rows} rows written to {}", args.out.display()));
     Ok(0)
 }
@@ -181,6 +187,17 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         .as_deref()
         .map(|p| load(p, None, args.rows))
         .transpose()?;
+    let train = args
+        .calibrate
+        .as_deref()
+        .map(|p| {
+            let options = Options {
+                skip_bad_rows: args.rows.skip_bad_rows,
+            };
+            let by_usage = Reader::open(p, options)?.has_usage();
+            load(p, by_usage.then_some(Usage::Training), args.rows)
+        })
+        .transpose()?;
     let (network, state) = load_average(&args.checkpoint)?;
     let records = args.checkpoint.with_file_name(METRICS);
     let records = if records.is_file() {
@@ -193,6 +210,7 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         &state,
         &args.identity,
         data.as_ref(),
+        train.as_ref(),
         &records,
         &args.out,
     )?;
@@ -206,6 +224,7 @@ fn write_folder(
     state: &State,
     identity: &IdentityArgs,
     data: Option<&Dataset>,
+    train: Option<&Dataset>,
     records: &[EpochRecord],
     out: &Path,
 ) -> Result<(), TrainError> {
@@ -215,6 +234,7 @@ fn write_folder(
     };
     let mut manifest = export(network, state, &identity, out)?;
     note_time(&mut manifest.training, records);
+    let mut measured = None;
     if let Some(data) = data {
         // The manifest names no temperature yet: these are the network's own logits.
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
@@ -223,8 +243,19 @@ fn write_folder(
         let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
         say(&scores.to_string());
         manifest.scores = json(&scores)?;
+        measured = Some((data, logits));
     }
     write_manifest(&manifest, out)?;
+    let folder = ModelFolder::open(out)?;
+    match train {
+        Some(train) => quantise::quantise(
+            &folder,
+            train,
+            measured.as_ref().map(|(d, l)| (*d, l.as_slice())),
+            out,
+        )?,
+        None => quantise::without(&folder, out)?,
+    }
     super::card::write(&manifest, out)?;
     say(&format!("model folder written to {}", out.display()));
     Ok(())

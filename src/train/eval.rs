@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     emotion::{Emotion, Probabilities},
-    engine::{EngineRequest, ModelFolder, PrecisionRequest, Tempered, TorchScript, select, temper},
+    engine::{Chosen, ModelFolder, TorchScript, temper},
 };
 
 /// Scores a model folder through the engine that serves it.
@@ -37,12 +37,13 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
         folder = calibrate(args, &folder, &data, device)?;
     }
     let temperature = folder.manifest().temperature();
-    let logits = measure::logits(&mut Tempered::torchscript(&folder, device)?, &data, Ok)?;
+    let chosen = args.engine.choose(&folder, device)?;
+    let logits = measure::logits(&mut *chosen.engine()?, &data, Ok)?;
     let predictions = measure::to_probabilities(&logits)?;
     let scores = Scores::from_predictions(predictions.iter().copied());
     let robustness = args
         .robustness
-        .then(|| measure_robustness(&folder, &data, device))
+        .then(|| measure_robustness(&chosen, &data))
         .transpose()?;
     if args.json {
         let mut value = json(&scores)?;
@@ -111,13 +112,8 @@ fn calibrate(
     Ok(ModelFolder::open(&args.model)?)
 }
 
-/// Through the fastest engine that agrees: there are many passes over the rows.
-fn measure_robustness(
-    folder: &ModelFolder,
-    data: &Dataset,
-    device: tch::Device,
-) -> Result<Robustness, TrainError> {
-    let chosen = select(folder, device, EngineRequest::Auto, PrecisionRequest::Auto)?;
+/// Through the engine that gave the scores.
+fn measure_robustness(chosen: &Chosen, data: &Dataset) -> Result<Robustness, TrainError> {
     let info = chosen.info();
     say(&format!(
         "robustness: {} rows through {} {}",

@@ -13,6 +13,7 @@
 //! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
 //! - [`robustness`]: what small changes to the pictures cost
 //! - [`plots`]: pictures of the scores
+//! - `quantise`: the scales of int8, and its cost
 //! - [`temperature`]: calibrated probabilities
 //! - [`cli`], [`commands`]: `fer-train`
 
@@ -33,6 +34,7 @@ pub mod optimiser;
 pub mod origin;
 pub mod plots;
 pub mod progress;
+mod quantise;
 pub mod recipe;
 pub mod robustness;
 pub mod temperature;

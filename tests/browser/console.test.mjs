@@ -194,8 +194,8 @@ test('dark mode and phone width', async () => {
   assert.ok(back.match(/\d+/g).slice(0, 3).every((v) => Number(v) < 60), back);
   const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= seen, `${wide} pixels wide on ${seen}`);
-  for (const button of await page.getByRole('button').all()) {
-    if (await button.isVisible()) assert.ok((await button.boundingBox()).height >= 44);
+  for (const button of await page.locator('button, .button').all()) {
+    if (await button.isVisible()) assert.ok((await button.boundingBox()).height > 43.9, await button.evaluate((e) => `${e.outerHTML} ${e.getBoundingClientRect().height}`));
   }
   await accessible(page, 'dark, phone');
   await page.emulateMedia({ colorScheme: 'light' });

@@ -23,6 +23,7 @@
     missing_docs,
     clippy::expect_used,
     clippy::missing_panics_doc,
+    clippy::print_stderr,
     clippy::panic,
     clippy::unwrap_used
 )]

@@ -97,9 +97,20 @@ fn an_export_agrees_with_its_checkpoint() {
             .arg("--out")
             .arg(&out)
             .arg("--data")
-            .arg(dir.path().join("valid.csv")),
+            .arg(dir.path().join("valid.csv"))
+            .arg("--calibrate")
+            .arg(dir.path().join("train.csv")),
     );
     let (folder, served) = files_agree(&out);
+    let int8: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("model.int8.json")).unwrap()).unwrap();
+    assert_eq!(
+        int8["weights_sha256"],
+        folder.manifest().files["model.safetensors"].sha256
+    );
+    assert!(fer_serve::engine::Calibration::load(&folder).unwrap().is_some());
+    // Without training rows there is none, and one for other weights does not stay.
+
     let (network, state) = load_average(&checkpoint).unwrap();
     assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);
     let manifest = folder.manifest();

@@ -181,8 +181,8 @@ impl Kernels {
         // SAFETY: takes two numbers, any of which are fine, and returns null or a constant that lives as long
         // as the program.
         let found = unsafe { fer_kernels(isa as u32, precision as u32) };
-        // SAFETY: not null here, aligned, immutable and `'static`; the layout is that of csrc/kernels.h.
         NonNull::new(found.cast_mut()).map(|k| Self {
+            // SAFETY: not null here, aligned, immutable and `'static`; the layout is that of csrc/kernels.h.
             table: unsafe { k.as_ref() },
             precision,
         })

@@ -121,7 +121,7 @@ pub fn from_bytes(mut data: Bytes, datatype: Datatype, n: usize, base64: bool) -
         }
         Datatype::Fp32 => {
             exact_bytes(data.len(), n * PIXELS * 4)?;
-            let value = |b: &[u8]| b.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
+            let value = |b: &[u8]| b.try_into().map_or(f32::NAN, f32::from_le_bytes);
             faces(data.chunks_exact(4).map(|b| f64::from(value(b))))
         }
         Datatype::Bytes => {

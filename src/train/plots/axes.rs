@@ -31,7 +31,7 @@ impl Axes {
         &self,
         pen: &Pen<'_>,
         ticks: (&[f64], &[f64]),
-        format: (impl Fn(f64) -> String, impl Fn(f64) -> String),
+        format: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
         size: f64,
     ) -> Result<(), TrainError> {
         for &x in ticks.0 {

@@ -53,7 +53,9 @@ fn matrix(pen: &Pen<'_>, scores: &Scores) -> Result<(), TrainError> {
             let mut percent = Type::new(20.0, color, Align::Centre);
             percent.bold = row == column;
             pen.text(&format!("{:.0} %", 100.0 * share), (at.0, at.1 - 10.0), percent)?;
-            let soft = Type::new(14.0, if share > 0.45 { WHITE } else { SOFT }, Align::Centre);
+            // Gray is too weak on the darker half of the scale.
+            let color = if share > 0.2 { color } else { SOFT };
+            let soft = Type::new(14.0, color, Align::Centre);
             pen.text(&count.to_string(), (at.0, at.1 + 16.0), soft)?;
         }
     }

@@ -71,7 +71,7 @@ fn panel(
     axes.draw(
         pen,
         (&ticks_x, &ticks_y),
-        (|v| format!("{v:.0}"), tick_text),
+        (&|v| format!("{v:.0}"), &tick_text),
         16.0,
     )?;
     axes.label(pen, "epoch", label, 16.0)?;

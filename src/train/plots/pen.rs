@@ -7,7 +7,7 @@ use plotters::{
     drawing::{DrawingArea, IntoDrawingArea},
     element::{Circle, PathElement, Rectangle, Text},
     style::{
-        Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, WHITE, register_font,
+        Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, WHITE, register_font,
         text_anchor::{HPos, Pos, VPos},
     },
 };
@@ -115,9 +115,7 @@ fn fine((x, y): (f64, f64)) -> (i32, i32) {
 impl Pen<'_> {
     /// A filled rectangle between two corners.
     pub(super) fn fill(&self, from: (f64, f64), to: (f64, f64), color: impl Color) -> Result<(), TrainError> {
-        // Both corners belong to the shape; the last pixel is the next one's first.
-        let (x, y) = fine(to);
-        let shape = Rectangle::new([fine(from), (x - 1, y - 1)], color.filled());
+        let shape = Rectangle::new([fine(from), fine(to)], color.filled());
         self.area.draw(&shape).map_err(failed)
     }
 
@@ -199,10 +197,8 @@ impl Pen<'_> {
         } else {
             FontStyle::Normal
         };
-        let font = (FONT, how.size * FINE)
-            .into_font()
-            .style(style)
-            .transform(transform);
+        // Not `into_font().style(…)`: that keeps the face it was made with.
+        let font = FontDesc::new(FontFamily::Name(FONT), how.size * FINE, style).transform(transform);
         let style = plotters::style::TextStyle::from(font)
             .color(&how.color)
             .pos(Pos::new(horizontal, VPos::Top));

@@ -71,7 +71,7 @@ fn frames(pen: &Pen<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
             y: (0.0, 1.0),
         };
         let short = |v: f64| format!("{v}");
-        axes.draw(pen, (&TICKS, &TICKS), (short, short), 15.0)?;
+        axes.draw(pen, (&TICKS, &TICKS), (&short, &short), 15.0)?;
         let curve = curve(subject.predictions, emotion);
         average += curve.average / Emotion::ALL.len() as f64;
         let points: Vec<_> = curve.points.iter().map(|(r, p)| axes.at(*r, *p)).collect();
@@ -100,7 +100,7 @@ fn frames(pen: &Pen<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
     pen.text("AP", (x, y + 136.0), how.bold())?;
     pen.text("average precision", (x + 38.0, y + 136.0), how)?;
     let soft = Type::new(16.0, SOFT, Align::Centre);
-    pen.text("recall", (590.0, 696.0), soft)?;
+    pen.text("recall", (464.0, 684.0), soft)?;
     pen.text_up("precision", (20.0, 358.0), soft)
 }
 

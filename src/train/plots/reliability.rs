@@ -39,9 +39,9 @@ fn diagram(pen: &Pen<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
         subject.scores.ece
     );
     pen.text(&title, (96.0, 28.0), Type::new(22.0, INK, Align::Left).bold())?;
-    upper.draw(pen, (&TICKS, &TICKS), (nothing, percent), 16.0)?;
+    upper.draw(pen, (&TICKS, &TICKS), (&nothing, &percent), 16.0)?;
     let top = lower.y.1;
-    lower.draw(pen, (&TICKS, &[0.0, top / 2.0, top]), (percent, percent), 16.0)?;
+    lower.draw(pen, (&TICKS, &[0.0, top / 2.0, top]), (&percent, &percent), 16.0)?;
     let rows: u64 = bins.iter().map(|b| b.rows).sum();
     let width = 1.0 / bins.len() as f64;
     for (i, bin) in bins.iter().enumerate().filter(|(_, b)| b.rows > 0) {

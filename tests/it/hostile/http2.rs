@@ -97,7 +97,7 @@ async fn held_off(name: &str, frames: Vec<u8>, reads: bool, must_leave: bool) {
         assert_eq!(left, [true; 3], "{name} was put up with");
     }
     let grew = status(&process, "VmHWM").saturating_sub(before);
-    println!("{name}: {left:?}, {grew} bytes more at most");
+    eprintln!("{name}: {left:?}, {grew} bytes more at most");
     assert!(grew < BOUND, "{name} took {grew} bytes");
 }
 
