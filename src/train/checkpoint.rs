@@ -229,16 +229,17 @@ impl WeightFile {
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
-        SafeTensors::deserialize(&self.bytes).map_err(|e| {
-            self.invalid(format!(
-                "not a whole safetensors file ({e}); it may be cut short or of another kind"
-            ))
-        })
+        SafeTensors::deserialize(&self.bytes).map_err(|e| self.not_whole(&e))
+    }
+
+    fn not_whole(&self, error: &safetensors::SafeTensorError) -> TrainError {
+        self.invalid(format!(
+            "not a whole safetensors file ({error}); it may be cut short or of another kind"
+        ))
     }
 
     fn state(&self) -> Result<State, TrainError> {
-        let (_, metadata) =
-            SafeTensors::read_metadata(&self.bytes).map_err(|e| self.invalid(e.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(&self.bytes).map_err(|e| self.not_whole(&e))?;
         let state = metadata.metadata().as_ref().and_then(|m| m.get(METADATA));
         let Some(state) = state else {
             return Err(
