@@ -336,8 +336,6 @@ async fn there_is_nothing_to_reload_before_the_first_model() {
     let server = Server::start_unready(late.path(), &["--api-keys", path.to_str().unwrap()]).await;
     reload(&server, KEY).await.problem(503, "not_ready");
     late.arrive().await;
-    server.until("/readyz", |a| a.status == 200).await;
-    reload(&server, KEY).await;
 }
 
 /// So slow a rate that no further request is let through while the test runs.

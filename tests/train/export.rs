@@ -115,7 +115,29 @@ fn an_export_agrees_with_its_checkpoint() {
         folder.manifest().files["model.safetensors"].sha256
     );
     assert!(fer_serve::engine::Calibration::load(&folder).unwrap().is_some());
-    // Without training rows there is none, and one for other weights does not stay.
+    // Without training rows none is written, and one for other weights does not stay.
+    let file = out.join("model.int8.json");
+    let mut other = int8.clone();
+    other["weights_sha256"] = "00".repeat(32).into();
+    std::fs::write(&file, other.to_string()).unwrap();
+    let again = succeed(
+        fer_train()
+            .args([
+                "export",
+                "--model-name",
+                "mine",
+                "--model-version",
+                "7",
+                "--checkpoint",
+            ])
+            .arg(&checkpoint)
+            .arg("--out")
+            .arg(&out)
+            .arg("--data")
+            .arg(dir.path().join("valid.csv")),
+    );
+    assert!(stderr(&again).contains("no model.int8.json was written"));
+    assert!(!file.exists());
 
     let (network, state) = load_average(&checkpoint).unwrap();
     assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);
