@@ -34,7 +34,8 @@ fn eval(dir: &Path, flags: &[&str]) -> Value {
     let output = succeed(
         fer_train()
             .current_dir(dir)
-            .args(["eval", "--json", "--data", "rows.csv"])
+            // Always the same engine, not the one that happens to be fastest at this moment.
+            .args(["eval", "--json", "--data", "rows.csv", "--engine", "torchscript"])
             .args(flags),
     );
     serde_json::from_slice(&output.stdout).unwrap()
