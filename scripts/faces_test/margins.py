@@ -64,8 +64,8 @@ def run(server: Server, file: Path) -> int:
             reach = side * (margin - 1) / 2
             cut = (x - reach, y - reach, x + side + reach, y + side + reach)
             # Boxes rarely reach over the continued border; where one does, it goes on.
-            padded = Image.fromarray(np.pad(np.asarray(picture), 64, mode="edge"))
-            answers.append(judge(padded.resize((48, 48), Image.Resampling.BILINEAR, box=[v + 64 for v in cut])))
+            padded = Image.fromarray(np.pad(np.asarray(picture), SIDE, mode="edge"))
+            answers.append(judge(padded.resize((48, 48), Image.Resampling.BILINEAR, box=[v + SIDE for v in cut])))
         given = np.array(answers)
         variation = np.abs(given - whole).sum(1).mean() / 2
         same, good = (100 * np.mean(given.argmax(1) == other) for other in (whole.argmax(1), right))

@@ -11,10 +11,10 @@ const picture = (name) => join(PICTURES, name);
 const PORTRAIT = 'astronaut.png';
 const MANY = [PORTRAIT, 'camera.png', 'chelsea.png', 'coffee.png', 'rocket.jpg', 'moon.png', 'hubble_deep_field.jpg', 'coins.png'];
 
-const shot = async (page, name) => {
+const shot = async (page, name, what = page) => {
   // Fonts, thumbnails and transitions settle.
   await page.waitForTimeout(500);
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  await what.screenshot({ path: join(SHOTS, `${name}.png`) });
   await page.finish();
 };
 
@@ -38,10 +38,9 @@ async function film(browser, name) {
 await startServer();
 const browser = await launch();
 try {
-  const one = await open(browser, { viewport: { width: 1100, height: 780 } });
+  const one = await open(browser, { viewport: { width: 1100, height: 900 } });
   await one.setInputFiles('#files', picture(PORTRAIT));
   await answered(one, PORTRAIT);
-  await one.locator('#batch').evaluate((e) => e.scrollIntoView());
   await shot(one, 'console');
 
   const many = await open(browser, { viewport: { width: 1100, height: 940 }, colorScheme: 'dark' });
@@ -60,8 +59,7 @@ try {
   const live = await open(filming, { viewport: { width: 1100, height: 780 }, colorScheme: 'dark' });
   await live.getByRole('button', { name: 'Start camera' }).click();
   await live.waitForFunction(() => Number(document.getElementById('live-rate').textContent) > 0);
-  await live.locator('#live').evaluate((e) => e.scrollIntoView());
-  await shot(live, 'console-camera-dark');
+  await shot(live, 'console-camera-dark', live.locator('#live'));
   await filming.close();
   rmSync(reel);
 } finally {

@@ -48,23 +48,59 @@ impl Window {
 /// Keeps the best of every heap of windows that overlap it by more than `limit`, with the heap's scores added
 /// up; best single window first.
 pub(super) fn overlapping(windows: &mut [Window], limit: f32) -> Vec<Window> {
-    windows.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept = Vec::new();
-    let mut merged = vec![false; windows.len()];
-    for (first, &best) in windows.iter().enumerate() {
-        if merged[first] {
-            continue;
+    heaps(windows, limit)
+        .map(|(best, heap)| sum(best, &heap))
+        .collect()
+}
+
+/// As [`overlapping`], but a heap becomes its middle: the mean of its windows by score. Which window of a face
+/// is best is a matter of rounding; where the middle lies is not.
+pub(super) fn averaged(windows: &mut [Window], limit: f32) -> Vec<Window> {
+    let middle = |(best, heap): (Window, Vec<Window>)| {
+        let whole = sum(best, &heap);
+        let mean = |of: fn(&Window) -> i32| {
+            let weighted = |w: &Window| f64::from(w.score) * f64::from(of(w));
+            let total: f64 = weighted(&best) + heap.iter().map(weighted).sum::<f64>();
+            (total / f64::from(whole.score)).round() as i32
+        };
+        if whole.score <= 0.0 {
+            return whole;
         }
-        let mut heap = best;
+        let side = mean(|w| w.side).max(1);
+        // Of the middles, so that windows of different sizes do not pull to the upper left.
+        let start = |twice: i32| (twice - side).div_euclid(2);
+        Window {
+            x: start(mean(|w| 2 * w.x + w.side)),
+            y: start(mean(|w| 2 * w.y + w.side)),
+            side,
+            score: whole.score,
+        }
+    };
+    heaps(windows, limit).map(middle).collect()
+}
+
+fn sum(best: Window, heap: &[Window]) -> Window {
+    Window {
+        score: heap.iter().fold(best.score, |sum, w| sum + w.score),
+        ..best
+    }
+}
+
+/// Each window that no better one has taken in, with those it takes in itself; best first.
+fn heaps(windows: &mut [Window], limit: f32) -> impl Iterator<Item = (Window, Vec<Window>)> {
+    windows.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut merged = vec![false; windows.len()];
+    (0..windows.len()).filter_map(move |first| {
+        let best = *windows.get(first).filter(|_| merged.get(first) == Some(&false))?;
+        let mut heap = Vec::new();
         for (&other, merged) in windows.iter().zip(&mut merged).skip(first + 1) {
             if !*merged && best.overlap(other) > limit {
                 *merged = true;
-                heap.score += other.score;
+                heap.push(other);
             }
         }
-        kept.push(heap);
-    }
-    kept
+        Some((best, heap))
+    })
 }
 
 #[cfg(test)]
@@ -96,6 +132,21 @@ mod tests {
         let kept = overlapping(&mut windows, 0.3);
         assert_eq!(kept.len(), 2);
         assert_eq!((kept[0].x, kept[0].side), (0, 10));
+        assert!((kept[0].score - 2.0).abs() < 1e-6);
+        assert_eq!(kept[1], window(40, 0, 10, 0.7));
+    }
+
+    #[test]
+    fn a_heap_becomes_its_middle() {
+        let mut windows = [
+            window(0, 0, 10, 0.75),
+            window(3, 0, 10, 0.75),
+            window(40, 0, 10, 0.7),
+            window(0, 2, 14, 0.5),
+        ];
+        let kept = averaged(&mut windows, 0.3);
+        // Sides 10, 10, 14 and middles (5, 5), (8, 5), (7, 9), by 0.75, 0.75 and 0.5.
+        assert_eq!((kept[0].x, kept[0].y, kept[0].side), (1, 0, 11));
         assert!((kept[0].score - 2.0).abs() < 1e-6);
         assert_eq!(kept[1], window(40, 0, 10, 0.7));
     }

@@ -77,7 +77,7 @@ impl Cascade {
         windows = merge::overlapping(&mut windows, SAME_CANDIDATE);
         windows = refine(1, &windows);
         windows = refine(2, &windows);
-        merge::overlapping(&mut windows, SAME_FACE)
+        merge::averaged(&mut windows, SAME_FACE)
     }
 
     /// Adds what each of the three boosted cascades accepts on one level, in coordinates of the whole picture.
