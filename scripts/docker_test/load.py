@@ -17,6 +17,7 @@ class Load:
         self.pause, self.timeout = pause, timeout
         self.statuses: Counter = Counter()
         self.errors: List[str] = []
+        self.refusals: List[str] = []
         self.seconds: List[float] = []
         self.lock = threading.Lock()
         self.ending = threading.Event()
@@ -38,6 +39,8 @@ class Load:
                 with self.lock:
                     if answer.status == 200:
                         self.seen(body)
+                    elif len(self.refusals) < 3:
+                        self.refusals.append(f"{answer.status} {body[:200]!r}")
                     self.statuses[answer.status] += 1
                     self.seconds.append(time.monotonic() - began)
                 if answer.status != 200:

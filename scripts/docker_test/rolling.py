@@ -27,6 +27,8 @@ defaults
   timeout connect 1s
   timeout client 30s
   timeout server 30s
+  # Without it a check that is answered late, on a busy machine, takes a healthy replica out.
+  timeout check 5s
 frontend all
   bind 127.0.0.1:{port}
   default_backend replicas
@@ -122,7 +124,7 @@ def rolling_restart(
         load.stop()
         require(proxy.poll() is None, "the proxy ended")
         bad = {code: count for code, count in load.statuses.items() if code != 200}
-        require(not bad and not load.errors, f"{load.total()} answers, among them {bad}; errors {load.errors[:5]}")
+        require(not bad and not load.errors, f"{load.total()} answers, among them {bad}: {load.refusals}; errors {load.errors[:5]}")
         longest = max(load.seconds) * 1000
         return (
             f"{load.total()} requests, none failed, {len(stops)} restarts, p99 {load.percentile(0.99) * 1000:.0f} ms, "

@@ -217,7 +217,7 @@ def reloads(context: Context) -> str:
             require(request(server.port, "GET", "/model").json()["version"] == "b", f"{name}: b does not answer any more")
         load.stop()
         bad = {code: count for code, count in load.statuses.items() if code != 200}
-        require(not bad and not load.errors, f"{load.total()} answers, among them {bad}; errors {load.errors[:3]}")
+        require(not bad and not load.errors, f"{load.total()} answers, among them {bad}: {load.refusals}; errors {load.errors[:3]}")
         require(not load.strange, f"answers of neither model: {load.strange[:3]}")
         require(set(load.versions) == {"a", "b"}, f"only {set(load.versions)} answered")
         require(late < early + SLACK, f"memory grew from {early >> 20} MiB after 10 reloads to {late >> 20} MiB after {RELOADS}")
