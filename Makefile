@@ -20,7 +20,7 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test fuzz soak
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test fuzz soak
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
@@ -83,6 +83,9 @@ docker-test: ## build the container image, run it in every way the README says, 
 
 faces-test: build ## find the faces in photos of PyPI packages, none in drawings; memory and speed (ARGS="--load")
 	$(PYTHON) scripts/faces-test $(ARGS)
+
+clients-test: build ## drive the server with tritonclient, perf_analyzer and every example of docs/clients.md
+	$(PYTHON) scripts/clients-test $(ARGS)
 
 ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
 	$(PYTHON) scripts/ops-test $(ARGS)

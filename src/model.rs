@@ -7,12 +7,8 @@ use crate::{
     batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
     engine::{Chosen, Classifier, EngineError, Manifest, ModelFolder, select},
-    image::{Face, PIXELS},
     metrics::Metrics,
 };
-
-/// Runs after which TorchScript has done with compiling.
-const WARM_UP: usize = 3;
 
 /// A model that is warmed up and answers.
 #[derive(Debug)]
@@ -57,13 +53,7 @@ pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), Start
     let device = args.device.resolve()?;
     let folder = ModelFolder::open(&args.model)?;
     let manifest = folder.manifest().clone();
-    let mut engine = factory(&folder, device, args)?()?;
-    // TorchScript compiles itself anew after its first run, which changes last digits: the first answer should be
-    // the one that every later answer is.
-    for _ in 0..WARM_UP {
-        engine.classify(&[Face([0; PIXELS])])?;
-    }
-    Ok((manifest, engine))
+    Ok((manifest, factory(&folder, device, args)?()?))
 }
 
 /// Chooses the engine and says how each worker builds its own.

@@ -48,6 +48,7 @@ pub(super) fn model_card(m: &Manifest) -> String {
         "| file | what |\n| --- | --- |\n\
          | `model.pt` | TorchScript, batch norm folded; float `[N,1,48,48]` → logits `[N,7]`, not divided by the temperature |\n\
          | `model.safetensors` | the same weights by name, batch norm not folded, for fine-tuning |\n\
+         | `model.int8.json` | if there: the scales of the int8 engine, what they cost, and whose weights they are for |\n\
          | `model.json` | labels, input scaling, hashes, temperature, recipe, seed, scores |\n\n",
     );
     text.push_str(

@@ -56,7 +56,7 @@ pub struct FitArgs {
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Passes over the training rows [default: the recipe's; 40 by default]
+    /// Passes over the training rows [default: the recipe's; 32 by default]
     #[arg(long, env = "FER_EPOCHS", value_name = "N")]
     pub epochs: Option<u32>,
     /// Rows a step [default: the recipe's; 128 by default]

@@ -140,11 +140,62 @@ fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
         .map_or(Ok(Vec::new()), |path| read_records(&path))
 }
 
-/// Writes how long a run took into what is said of its training; nothing if there are no records.
+/// Writes how long a run took into what is said of its training; nothing if there are no records, or they are of
+/// another run: its best epoch must be among them.
 pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
+    let best = (
+        training["best"]["epoch"].as_u64(),
+        training["best"]["accuracy"].as_f64(),
+    );
+    if let (Some(epoch), Some(accuracy)) = best
+        && !records.is_empty()
+        && !records
+            .iter()
+            .any(|r| u64::from(r.epoch) == epoch && (r.valid_accuracy - accuracy).abs() < 1e-9)
+    {
+        say("the records are of another run than the model: its training time is not taken from them");
+        return;
+    }
     if let (Some(last), Some(object)) = (records.last(), training.as_object_mut()) {
         let seconds: f64 = records.iter().map(|r| r.seconds).sum();
         object.insert("epochs_trained".to_owned(), last.epoch.into());
         object.insert("seconds".to_owned(), seconds.round().into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: u32, valid_accuracy: f64) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            valid_accuracy,
+            valid_macro_f1: 0.5,
+            valid_log_loss: 1.0,
+            valid_ece: 0.1,
+            seconds: 30.0,
+            images_per_second: 1.0,
+            best: true,
+        }
+    }
+
+    #[test]
+    fn the_time_is_taken_from_the_models_own_run_only() {
+        let training = || serde_json::json!({"best": {"epoch": 2, "accuracy": 0.6}});
+        let mut own = training();
+        note_time(&mut own, &[record(1, 0.5), record(2, 0.6), record(3, 0.55)]);
+        assert_eq!(
+            (&own["seconds"], &own["epochs_trained"]),
+            (&90.0.into(), &3.into())
+        );
+        for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
+            let mut value = training();
+            note_time(&mut value, &others);
+            assert_eq!(value, training());
+        }
     }
 }

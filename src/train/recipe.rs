@@ -123,7 +123,7 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            epochs: 40,
+            epochs: 32,
             batch_size: 128,
             method: Method::Sgd,
             schedule: Schedule::OneCycle,

@@ -153,7 +153,7 @@ fn largest_difference(a: &[f64; 7], b: &[f64; 7]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// What the trained module itself says to those bytes, with nothing of the server in between.
+/// What the trained module itself says to those bytes, at the folder's temperature, with nothing of the server in between.
 fn directly(gray: &[u8]) -> [f64; 7] {
     let folder = model::trained();
     let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("model.json")).unwrap()).unwrap();
@@ -164,10 +164,9 @@ fn directly(gray: &[u8]) -> [f64; 7] {
         .to_kind(Kind::Float)
         .view([1, 1, side, side]);
     let input = (pixels * number("scale") - number("mean")) / number("std");
+    let temperature = manifest["calibration"]["temperature"].as_f64().unwrap_or(1.0);
     let _no_grad = tch::no_grad_guard();
-    let output = module
-        .forward_ts(&[input])
-        .unwrap()
+    let output = (module.forward_ts(&[input]).unwrap() / temperature)
         .softmax(-1, Kind::Double)
         .view([7]);
     Vec::<f64>::try_from(output).unwrap().try_into().unwrap()
@@ -182,7 +181,10 @@ async fn the_trained_model_answers_alike_to_all_copies_of_a_picture() {
         let gray = pictures::face(SIDE, SIDE, mood);
         let expected = server.predict("image/png", pictures::gray_png(&gray)).await.ok();
         for (name, file) in lossless(&gray) {
-            assert_eq!(server.predict("image/*", file).await.ok(), expected, "{name}");
+            let same = probabilities(&server.predict("image/*", file).await.ok());
+            // Last digits may depend on where in memory libtorch's tensors happen to lie.
+            let off = largest_difference(&same, &probabilities(&expected));
+            assert!(off < 1e-6, "{name}: off by {off}");
         }
         let exact = probabilities(&expected);
         let direct = directly(&csv_row(&gray));

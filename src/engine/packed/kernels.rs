@@ -1,4 +1,4 @@
-//! The only `unsafe` code of the crate: calls into `csrc/`, and the aligned memory those loops work on.
+//! The engine's `unsafe` code (beside it the crate has only that of `train/block1.rs`): calls into `csrc/`, and the aligned memory those loops work on.
 //!
 //! The C++ side is pure arithmetic on memory that it is handed: it throws nothing, allocates nothing and keeps
 //! no state. All that could go wrong is an offset outside its buffer, so every offset of a call is checked

@@ -7,7 +7,7 @@
 //!
 //! - `geometry`: where every activation lies
 //! - `pack`: weights → tiles
-//! - `kernels`: the calls into `csrc/`, all of the crate's `unsafe` code
+//! - `kernels`: the calls into `csrc/`, all of the engine's `unsafe` code
 //! - [`calibrate()`]: how large activations get, which int8 needs to know
 
 mod calibrate;

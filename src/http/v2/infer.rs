@@ -47,6 +47,12 @@ pub async fn infer(
         }
     })
     .await
+    .map_err(|mut problem| {
+        if problem.code == "empty_body" {
+            problem.detail = "send an inference request of the Open Inference Protocol".into();
+        }
+        problem
+    })
 }
 
 fn check(app: &App, names: &HashMap<String, String>) -> Result<(), Problem> {

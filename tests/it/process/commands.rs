@@ -58,7 +58,17 @@ async fn predict_answers_each_file_in_its_line_and_fails_if_one_failed() {
         .collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[0]["model"], json!({"name": "tiny", "version": "7"}));
-    assert_eq!(lines[0], lines[3]);
+    // libtorch chooses among its loops by where in memory a tensor happens to lie, too: last digits may differ.
+    assert_eq!(lines[0]["emotion"], lines[3]["emotion"]);
+    for (label, p) in lines[0]["probabilities"].as_object().unwrap() {
+        let other = lines[3]["probabilities"][label].as_f64().unwrap();
+        assert!(
+            (p.as_f64().unwrap() - other).abs() < 1e-6,
+            "{}\n{}",
+            lines[0],
+            lines[3]
+        );
+    }
     assert_eq!(
         (&lines[1]["error"]["code"], &lines[1]["error"]["status"]),
         (&json!("broken_image"), &json!(422))
