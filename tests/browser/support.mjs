@@ -113,6 +113,11 @@ export async function open(browser, options = {}) {
 }
 
 export async function accessible(page, where) {
+  // Colours on their way from one to another are neither: what moves is let come to rest.
+  await page.evaluate(async () => {
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    await Promise.allSettled(document.getAnimations().map((a) => a.finished));
+  });
   // Evaluated through the debugger, which the page's policy does not bind.
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() => window.axe.run());
