@@ -183,16 +183,7 @@ mod tests {
         }
     }
 
-    const NONE: Augmentation = Augmentation {
-        flip: 0.0,
-        rotation: 0.0,
-        scale: 0.0,
-        shift: 0.0,
-        brightness: 0.0,
-        contrast: 0.0,
-        erase: 0.0,
-        blur: 0.0,
-    };
+    const NONE: Augmentation = Augmentation::NONE;
 
     fn see(how: &Augmentation, seed: u64) -> Vec<f32> {
         see_side(false, how, seed)
