@@ -48,59 +48,64 @@ impl Window {
 /// Keeps the best of every heap of windows that overlap it by more than `limit`, with the heap's scores added
 /// up; best single window first.
 pub(super) fn overlapping(windows: &mut [Window], limit: f32) -> Vec<Window> {
-    heaps(windows, limit)
-        .map(|(best, heap)| sum(best, &heap))
-        .collect()
+    heaps(
+        windows,
+        limit,
+        |best| best,
+        |heap, other| heap.score += other.score,
+    )
 }
 
 /// As [`overlapping`], but a heap becomes its middle: the mean of its windows by score. Which window of a face
 /// is best is a matter of rounding; where the middle lies is not.
 pub(super) fn averaged(windows: &mut [Window], limit: f32) -> Vec<Window> {
-    let middle = |(best, heap): (Window, Vec<Window>)| {
-        let whole = sum(best, &heap);
-        let mean = |of: fn(&Window) -> i32| {
-            let weighted = |w: &Window| f64::from(w.score) * f64::from(of(w));
-            let total: f64 = weighted(&best) + heap.iter().map(weighted).sum::<f64>();
-            (total / f64::from(whole.score)).round() as i32
-        };
-        if whole.score <= 0.0 {
-            return whole;
-        }
-        let side = mean(|w| w.side).max(1);
-        // Of the middles, so that windows of different sizes do not pull to the upper left.
-        let start = |twice: i32| (twice - side).div_euclid(2);
-        Window {
-            x: start(mean(|w| 2 * w.x + w.side)),
-            y: start(mean(|w| 2 * w.y + w.side)),
-            side,
-            score: whole.score,
-        }
+    let heaps = heaps(windows, limit, |best| vec![best], Vec::push);
+    heaps.iter().filter_map(|heap| middle(heap)).collect()
+}
+
+fn middle(heap: &[Window]) -> Option<Window> {
+    let score: f32 = heap.iter().map(|w| w.score).sum();
+    let mean = |of: fn(&Window) -> i32| {
+        let weighted = heap.iter().map(|w| f64::from(w.score) * f64::from(of(w)));
+        (weighted.sum::<f64>() / f64::from(score)).round() as i32
     };
-    heaps(windows, limit).map(middle).collect()
+    let side = mean(|w| w.side).max(1);
+    // Of the middles, so that windows of different sizes do not pull to the upper left.
+    let start = |twice: i32| (twice - side).div_euclid(2);
+    (score > 0.0).then(|| Window {
+        x: start(mean(|w| 2 * w.x + w.side)),
+        y: start(mean(|w| 2 * w.y + w.side)),
+        side,
+        score,
+    })
 }
 
-fn sum(best: Window, heap: &[Window]) -> Window {
-    Window {
-        score: heap.iter().fold(best.score, |sum, w| sum + w.score),
-        ..best
-    }
-}
-
-/// Each window that no better one has taken in, with those it takes in itself; best first.
-fn heaps(windows: &mut [Window], limit: f32) -> impl Iterator<Item = (Window, Vec<Window>)> {
+/// Each window that no better one has taken in becomes a heap, to which those are added that it takes in itself;
+/// best first. There are thousands of windows on a level: no memory is taken for those that `start` and `add`
+/// can do without.
+fn heaps<T>(
+    windows: &mut [Window],
+    limit: f32,
+    start: impl Fn(Window) -> T,
+    add: impl Fn(&mut T, Window),
+) -> Vec<T> {
     windows.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept = Vec::new();
     let mut merged = vec![false; windows.len()];
-    (0..windows.len()).filter_map(move |first| {
-        let best = *windows.get(first).filter(|_| merged.get(first) == Some(&false))?;
-        let mut heap = Vec::new();
+    for (first, &best) in windows.iter().enumerate() {
+        if merged[first] {
+            continue;
+        }
+        let mut heap = start(best);
         for (&other, merged) in windows.iter().zip(&mut merged).skip(first + 1) {
             if !*merged && best.overlap(other) > limit {
                 *merged = true;
-                heap.push(other);
+                add(&mut heap, other);
             }
         }
-        Some((best, heap))
-    })
+        kept.push(heap);
+    }
+    kept
 }
 
 #[cfg(test)]
