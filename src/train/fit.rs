@@ -15,11 +15,12 @@ use super::{
     checkpoint::{Best, Checkpoint, State, Sums, load_network},
     data::Dataset,
     evaluate::Scores,
-    network::{Network, cross_entropy, to_batch},
+    network::{Network, to_batch},
     optimiser::{Optimiser, Step, average},
     origin::StartedFrom,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
+    targets::{Memory, cross_entropy},
 };
 use crate::{
     emotion::{CLASSES, Emotion, Probabilities},
@@ -225,6 +226,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
     };
     Ok(Checkpoint {
         average: network.snapshot()?,
+        memory: Memory::new(train.len())?,
         optimiser: Optimiser::new(&network, recipe.method)?,
         network,
         state,
@@ -296,18 +298,29 @@ fn step(
             &recipe.input,
             &mut rng,
             out,
-        );
+        )
+        .map_err(TrainError::Draw)?;
         labels.push(i64::from(train.label(*row) as u8));
     }
-    let labels = Tensor::f_from_slice(&labels)?.f_to_device(run.device)?;
+    let labels = Tensor::f_from_slice(&labels)?;
     let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
-        .f_to_device(run.device)?
-        .f_to_kind(Kind::Float)?;
+        .f_to_kind(Kind::Float)?
+        .f_index_select(0, &labels)?
+        .f_to_device(run.device)?;
+    let indices = rows.iter().map(|r| *r as i64).collect::<Vec<_>>();
+    let indices = Tensor::f_from_slice(&indices)?;
+    let share = recipe.own_share(epoch);
+    let targets = at
+        .memory
+        .targets(&indices, &labels, recipe.label_smoothing, share)?
+        .f_to_device(run.device)?;
+    let labels = labels.f_to_device(run.device)?;
     let pass = at
         .network
         .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
-    let loss = cross_entropy(&pass.logits, &labels, recipe.label_smoothing, Some(&weights))?;
+    let loss = cross_entropy(&pass.logits, &targets, &weights)?;
     pass.backward(&loss)?;
+    at.memory.remember(&indices, &pass.logits)?;
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
     let numbers = Step {
         rate,

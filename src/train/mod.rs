@@ -37,6 +37,7 @@ pub mod progress;
 mod quantise;
 pub mod recipe;
 pub mod robustness;
+pub mod targets;
 pub mod temperature;
 pub mod tensorboard;
 

@@ -5,7 +5,7 @@
 //! pooling. The pooling is computed first: batch norm's scale is kept positive, so it and ReLU are monotone and the
 //! function is the same, on a quarter of the values. (Batch statistics are then those of the pooled values.)
 
-use tch::{Device, Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{block1::Block1, recipe::Dropout};
 use crate::{emotion::CLASSES, image::SIDE};
@@ -417,20 +417,6 @@ impl Pass<'_> {
     }
 }
 
-/// Mean cross-entropy (nats) of logits `[N,7]` against labels `[N]` (int64), smoothed by `smoothing` (0–1;
-/// Szegedy et al. 2016), each label weighing as much as `weights` `[7]` says.
-///
-/// # Errors
-/// What libtorch says.
-pub fn cross_entropy(
-    logits: &Tensor,
-    labels: &Tensor,
-    smoothing: f64,
-    weights: Option<&Tensor>,
-) -> Result<Tensor, TchError> {
-    logits.f_cross_entropy_loss(labels, weights, Reduction::Mean, -100, smoothing)
-}
-
 /// Normalised pixels, 2,304 a face, as the batch `[N,1,48,48]` in the layout the convolutions want.
 ///
 /// # Errors
@@ -529,7 +515,7 @@ mod tests {
         let pass = net
             .forward_training(pixels, Kind::Float, &Dropout([0.0; 6]))
             .unwrap();
-        pass.backward(&cross_entropy(&pass.logits, &labels, 0.1, None).unwrap())
+        pass.backward(&pass.logits.cross_entropy_for_logits(&labels))
             .unwrap();
         for p in net.parameters() {
             // A bias in front of batch norm has none: it would be zero up to rounding.

@@ -32,7 +32,7 @@ pub struct EpochRecord {
     pub epoch: u32,
     /// Learning rate at its end.
     pub learning_rate: f64,
-    /// Mean loss over augmented training views (nats, with label smoothing).
+    /// Mean loss over augmented training views against their targets (nats).
     pub train_loss: f64,
     /// Accuracy on those views, 0–1.
     pub train_accuracy: f64,

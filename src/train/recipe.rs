@@ -30,8 +30,12 @@ pub struct Augmentation {
     pub contrast: f64,
     /// Probability that a rectangle of 2–15 % of the area is replaced by noise (Zhong et al. 2017).
     pub erase: f64,
-    /// Probability that the face is blurred first, with a deviation of 0.5–1.3 pixels.
+    /// Probability that the face is first reduced to 20–40 pixels a side and enlarged again.
+    pub low_resolution: f64,
+    /// Probability that it is then blurred, with a deviation of 0.5–1.3 pixels.
     pub blur: f64,
+    /// Probability that it is then written as JPEG of quality 20–70 and read again.
+    pub jpeg: f64,
 }
 
 impl Default for Augmentation {
@@ -43,8 +47,10 @@ impl Default for Augmentation {
             shift: 0.06,
             brightness: 0.08,
             contrast: 0.15,
-            erase: 0.1,
+            erase: 0.15,
+            low_resolution: 0.25,
             blur: 0.1,
+            jpeg: 0.15,
         }
     }
 }
@@ -59,7 +65,9 @@ impl Augmentation {
         brightness: 0.0,
         contrast: 0.0,
         erase: 0.0,
+        low_resolution: 0.0,
         blur: 0.0,
+        jpeg: 0.0,
     };
 }
 
@@ -105,6 +113,9 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Label smoothing, 0–1.
     pub label_smoothing: f64,
+    /// Share of a row's target that is what the run itself said of the row before, 0–1: nothing in the first epoch, growing
+    /// evenly to this share in the last (see [`targets`](super::targets)).
+    pub self_distillation: f64,
     /// How much more a rare label's rows weigh in the loss: as (rows of the mean label ÷ rows of the label) to this power.
     /// 0: all rows alike; 1: all labels alike.
     pub balance: f64,
@@ -123,7 +134,7 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            epochs: 32,
+            epochs: 40,
             batch_size: 128,
             method: Method::Sgd,
             schedule: Schedule::OneCycle,
@@ -131,10 +142,11 @@ impl Default for Recipe {
             warm_up: 0.2,
             momentum: 0.9,
             weight_decay: 5e-4,
-            label_smoothing: 0.1,
+            label_smoothing: 0.0,
+            self_distillation: 0.75,
             balance: 0.25,
             average_decay: 0.998,
-            dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.2, 0.2]),
+            dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.3, 0.3]),
             augmentation: Augmentation::default(),
             // Mean and deviation of the training split's pixels.
             input: InputSpec {
@@ -160,7 +172,7 @@ impl Recipe {
             schedule: Schedule::Constant,
             learning_rate: 1e-3,
             weight_decay: 0.0,
-            label_smoothing: 0.0,
+            self_distillation: 0.0,
             balance: 0.0,
             average_decay: 0.0,
             dropout: Dropout([0.2, 0.2, 0.2, 0.25, 0.5, 0.5]),
@@ -179,6 +191,8 @@ impl Recipe {
     pub fn quick() -> Self {
         Self {
             epochs: 8,
+            label_smoothing: 0.1,
+            self_distillation: 0.0,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
             augmentation: Augmentation {
                 rotation: 4.0,
@@ -186,9 +200,8 @@ impl Recipe {
                 shift: 0.04,
                 brightness: 0.04,
                 contrast: 0.08,
-                erase: 0.0,
-                blur: 0.0,
-                ..Augmentation::default()
+                flip: 0.5,
+                ..Augmentation::NONE
             },
             average_decay: 0.99,
             ..Self::default()
@@ -242,6 +255,7 @@ impl Recipe {
         within("momentum", self.momentum, 0.0, 0.9999)?;
         within("weight_decay", self.weight_decay, 0.0, 1.0)?;
         within("label_smoothing", self.label_smoothing, 0.0, 0.99)?;
+        within("self_distillation", self.self_distillation, 0.0, 0.99)?;
         within("balance", self.balance, 0.0, 1.0)?;
         within("average_decay", self.average_decay, 0.0, 0.999_999)?;
         for rate in self.dropout.0 {
@@ -256,7 +270,9 @@ impl Recipe {
             ("brightness", a.brightness, 1.0),
             ("contrast", a.contrast, 1.0),
             ("erase", a.erase, 1.0),
+            ("low_resolution", a.low_resolution, 1.0),
             ("blur", a.blur, 1.0),
+            ("jpeg", a.jpeg, 1.0),
         ] {
             within(name, x, 0.0, high)?;
         }
@@ -275,6 +291,13 @@ impl Recipe {
         });
         let total: f64 = raw.iter().zip(counts).map(|(w, n)| w * *n as f64).sum();
         raw.map(|w| w * rows as f64 / total)
+    }
+
+    /// Which share of a row's target is what the run itself said of the row, in an epoch (from 1).
+    #[must_use]
+    pub fn own_share(&self, epoch: u32) -> f64 {
+        let before = f64::from(self.epochs.saturating_sub(1).max(1));
+        self.self_distillation * (f64::from(epoch.saturating_sub(1)) / before).min(1.0)
     }
 
     /// The learning rate of a step of `steps` in all: linear from a 25th up, then a cosine down to a
@@ -309,6 +332,18 @@ mod tests {
         assert!(r.rate_at(1000, 1000) < 0.002 * r.learning_rate);
         let rates: Vec<_> = (200..=1000).map(|s| r.rate_at(s, 1000)).collect();
         assert!(rates.windows(2).all(|w| w[1] <= w[0]));
+    }
+
+    #[test]
+    fn the_run_listens_to_itself_more_and_more() {
+        let r = Recipe {
+            epochs: 11,
+            self_distillation: 0.5,
+            ..Recipe::default()
+        };
+        let shares = [1, 2, 6, 11].map(|e| r.own_share(e));
+        assert_eq!(shares, [0.0, 0.05, 0.25, 0.5]);
+        assert!(Recipe { epochs: 1, ..r }.own_share(1).abs() < 1e-12);
     }
 
     #[test]
