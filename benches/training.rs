@@ -7,9 +7,9 @@
 use std::time::Instant;
 
 use fer_serve::train::{
-    fit::{Precision, cpu_has_bf16},
     network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last},
     optimiser::{Optimiser, Step, average},
+    precision::{Precision, cpu_has_bf16},
     recipe::{Dropout, Method, Recipe},
     targets::cross_entropy,
 };

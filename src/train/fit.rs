@@ -18,12 +18,13 @@ use super::{
     network::{Network, to_batch},
     optimiser::{Optimiser, Step, average},
     origin::StartedFrom,
+    precision::Precision,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
     targets::{Memory, cross_entropy},
 };
 use crate::{
-    emotion::{CLASSES, Emotion, Probabilities},
+    emotion::{Emotion, Probabilities},
     engine::InputSpec,
     image::PIXELS,
 };
@@ -32,56 +33,6 @@ use crate::{
 pub const LAST: &str = "last.safetensors";
 /// The checkpoint of the epoch that validated best.
 pub const BEST: &str = "best.safetensors";
-
-/// What the forward and backward pass compute in; weights and optimiser are always float.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit float.
-    F32,
-    /// bfloat16.
-    Bf16,
-}
-
-impl Precision {
-    /// bf16 on a GPU and where the processor computes it, else f32.
-    #[must_use]
-    pub fn detect(device: Device) -> Self {
-        if device.is_cuda() || cpu_has_bf16() {
-            Self::Bf16
-        } else {
-            Self::F32
-        }
-    }
-
-    /// As it is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// libtorch's name for it.
-    #[must_use]
-    pub const fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-        }
-    }
-}
-
-/// Whether the processor multiplies bfloat16 itself (AVX512-BF16); where it does not, bf16 is emulated and slow.
-#[must_use]
-pub fn cpu_has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("bf16");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
 
 /// A run, apart from its recipe.
 #[derive(Debug)]
@@ -404,15 +355,4 @@ fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (z ^ (z >> 31)).cast_signed()
-}
-
-/// How many rows of each label, as one line: `angry 3985, disgust 439, …`.
-#[must_use]
-pub fn class_counts_line(counts: &[usize; CLASSES]) -> String {
-    Emotion::ALL
-        .iter()
-        .zip(counts)
-        .map(|(e, n)| format!("{e} {n}"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -33,6 +33,7 @@ pub mod network;
 pub mod optimiser;
 pub mod origin;
 pub mod plots;
+pub mod precision;
 pub mod progress;
 mod quantise;
 pub mod recipe;

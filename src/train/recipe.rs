@@ -7,69 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::{emotion::CLASSES, engine::InputSpec};
 
+mod augmentation;
+
+pub use augmentation::Augmentation;
+
 /// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout(pub [f64; 6]);
-
-/// How far a view may be from its face; each value is drawn anew for every view.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augmentation {
-    /// Share of the views that are mirrored. At 0.5 a face and its mirror image take turns from epoch to epoch, so that
-    /// both are seen equally often (Jordan 2024, arXiv 2404.00498).
-    pub flip: f64,
-    /// Rotation, uniform in ± this, degrees.
-    pub rotation: f64,
-    /// Size, uniform in 1 ± this.
-    pub scale: f64,
-    /// Shift in x and in y, uniform in ± this, fraction of the side.
-    pub shift: f64,
-    /// Added to all pixels, uniform in ± this, fraction of the full range.
-    pub brightness: f64,
-    /// Factor on the distance from mid-gray, uniform in 1 ± this.
-    pub contrast: f64,
-    /// Probability that a rectangle of 2–15 % of the area is replaced by noise (Zhong et al. 2017).
-    pub erase: f64,
-    /// Probability that the face is first reduced to 20–40 pixels a side and enlarged again.
-    pub low_resolution: f64,
-    /// Probability that it is then blurred, with a deviation of 0.5–1.3 pixels.
-    pub blur: f64,
-    /// Probability that it is then written as JPEG of quality 20–70 and read again.
-    pub jpeg: f64,
-}
-
-impl Default for Augmentation {
-    fn default() -> Self {
-        Self {
-            flip: 0.5,
-            rotation: 8.0,
-            scale: 0.08,
-            shift: 0.06,
-            brightness: 0.08,
-            contrast: 0.15,
-            erase: 0.15,
-            low_resolution: 0.25,
-            blur: 0.1,
-            jpeg: 0.15,
-        }
-    }
-}
-
-impl Augmentation {
-    /// Every face as it is.
-    pub const NONE: Self = Self {
-        flip: 0.0,
-        rotation: 0.0,
-        scale: 0.0,
-        shift: 0.0,
-        brightness: 0.0,
-        contrast: 0.0,
-        erase: 0.0,
-        low_resolution: 0.0,
-        blur: 0.0,
-        jpeg: 0.0,
-    };
-}
 
 /// How weights follow their gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -321,75 +265,4 @@ impl Recipe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_rises_then_falls() {
-        let r = Recipe::default();
-        assert!((r.rate_at(0, 1000) - 0.04 * r.learning_rate).abs() < 1e-12);
-        assert!((r.rate_at(200, 1000) - r.learning_rate).abs() < 1e-12);
-        assert!(r.rate_at(1000, 1000) < 0.002 * r.learning_rate);
-        let rates: Vec<_> = (200..=1000).map(|s| r.rate_at(s, 1000)).collect();
-        assert!(rates.windows(2).all(|w| w[1] <= w[0]));
-    }
-
-    #[test]
-    fn the_run_listens_to_itself_more_and_more() {
-        let r = Recipe {
-            epochs: 11,
-            self_distillation: 0.5,
-            ..Recipe::default()
-        };
-        let shares = [1, 2, 6, 11].map(|e| r.own_share(e));
-        assert_eq!(shares, [0.0, 0.05, 0.25, 0.5]);
-        assert!(Recipe { epochs: 1, ..r }.own_share(1).abs() < 1e-12);
-    }
-
-    #[test]
-    fn rare_labels_weigh_more_and_the_mean_row_one() {
-        let counts = [100, 10, 100, 200, 100, 100, 90];
-        let mut recipe = Recipe {
-            balance: 0.5,
-            ..Recipe::default()
-        };
-        let weights = recipe.label_weights(&counts);
-        assert!((weights[1] / weights[0] - 10f64.sqrt()).abs() < 1e-9);
-        let mean: f64 = weights.iter().zip(counts).map(|(w, n)| w * n as f64).sum::<f64>() / 700.0;
-        assert!((mean - 1.0).abs() < 1e-9);
-        recipe.balance = 0.0;
-        assert!(
-            recipe
-                .label_weights(&counts)
-                .iter()
-                .all(|w| (w - 1.0).abs() < 1e-12)
-        );
-    }
-
-    #[test]
-    fn a_file_round_trips_and_wrong_values_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.json");
-        std::fs::write(&path, serde_json::to_vec(&Recipe::default()).unwrap()).unwrap();
-        assert_eq!(Recipe::from_file(&path).unwrap(), Recipe::default());
-        let manifest = serde_json::json!({"name": "m", "training": {"recipe": {"epochs": 3}}});
-        std::fs::write(&path, manifest.to_string()).unwrap();
-        assert_eq!(
-            Recipe::from_file(&path).unwrap(),
-            Recipe {
-                epochs: 3,
-                ..Recipe::default()
-            }
-        );
-        for (text, word) in [
-            (r#"{"epochs":0}"#, "epochs"),
-            (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
-            (r#"{"learning_rte":1}"#, "learning_rte"),
-            ("{", "recipe"),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            let message = Recipe::from_file(&path).unwrap_err().to_string();
-            assert!(message.contains(word) && message.contains("r.json"), "{message}");
-        }
-    }
-}
+mod tests;
