@@ -14,7 +14,7 @@ ALLOWED = re.compile(
     r"""/app/bin/fer-(serve|train)
       | /app/lib/lib(torch_cpu|c10|gomp|cudart|cupti)\.so[.\d]*
       | /app/licenses/.+
-      | /app/model/(model\.pt|model\.safetensors|model\.json|README\.md)
+      | /app/model/(model\.pt|model\.safetensors|model(\.int8)?\.json|README\.md)
       | /etc/(passwd|group|ssl/certs/ca-certificates\.crt)
       | (/usr)?/lib(64|/[a-z0-9_]+-linux-gnu)?/(ld-linux[-\w]*|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\+\+|atomic))\.so[.\d]*
       | /tmp""",
