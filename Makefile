@@ -20,10 +20,10 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test fuzz soak
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test fuzz soak
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
 	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0)'
 
 tools:
@@ -86,6 +86,9 @@ faces-test: build ## find the faces in photos of PyPI packages, none in drawings
 
 clients-test: build ## drive the server with tritonclient, perf_analyzer and every example of docs/clients.md
 	$(PYTHON) scripts/clients-test $(ARGS)
+
+contract-test: build ## lint openapi.yaml, then generated requests against the server (ARGS="--cases 20000")
+	$(PYTHON) scripts/contract-test $(ARGS)
 
 ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
 	$(PYTHON) scripts/ops-test $(ARGS)
