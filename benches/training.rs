@@ -7,10 +7,11 @@
 use std::time::Instant;
 
 use fer_serve::train::{
-    fit::{Precision, cpu_has_bf16},
-    network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last, cross_entropy},
+    network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last},
     optimiser::{Optimiser, Step, average},
+    precision::{Precision, cpu_has_bf16},
     recipe::{Dropout, Method, Recipe},
+    targets::cross_entropy,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -89,7 +90,8 @@ struct Run {
     average: Network,
     optimiser: Optimiser,
     pixels: Vec<f32>,
-    labels: Tensor,
+    targets: Tensor,
+    weights: Tensor,
     variant: Variant,
     dropout: Dropout,
 }
@@ -113,7 +115,8 @@ impl Run {
             optimiser: Optimiser::new(&network, Method::Sgd).unwrap(),
             network,
             pixels,
-            labels: Tensor::from_slice(&labels),
+            targets: Tensor::from_slice(&labels).one_hot(7).to_kind(Kind::Float),
+            weights: Tensor::ones([BATCH as i64], (Kind::Float, Device::Cpu)),
             variant,
             dropout,
         }
@@ -125,7 +128,7 @@ impl Run {
         match self.variant {
             Variant::Stock => {
                 let logits = self.stock(&Tensor::from_slice(&pixels).view([-1, 1, 48, 48]));
-                cross_entropy(&logits, &self.labels, 0.1, None)
+                cross_entropy(&logits, &self.targets, &self.weights)
                     .unwrap()
                     .backward();
             }
@@ -134,7 +137,7 @@ impl Run {
                     .network
                     .forward_training(pixels, precision.kind(), &self.dropout)
                     .unwrap();
-                let loss = cross_entropy(&pass.logits, &self.labels, 0.1, None).unwrap();
+                let loss = cross_entropy(&pass.logits, &self.targets, &self.weights).unwrap();
                 pass.backward(&loss).unwrap();
             }
         }

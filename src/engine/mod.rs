@@ -3,6 +3,7 @@
 //! Tensors stay below this module; callers hand in [`Face`]s and get seven logits each.
 
 mod folder;
+mod manifest;
 pub mod packed;
 mod probe;
 mod request;
@@ -10,10 +11,8 @@ pub mod select;
 mod temperature;
 mod torchscript;
 
-pub use folder::{
-    FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
-    sha256_hex,
-};
+pub use folder::{FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, ModelFolder, sha256_hex};
+pub use manifest::{FileEntry, InputSpec, Manifest};
 pub use packed::{Calibration, Isa, Packed, PlainNetwork, Precision, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};

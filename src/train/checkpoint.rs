@@ -1,7 +1,7 @@
 //! All of a run's state in one safetensors file, and single networks in the same format.
 //!
-//! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`, and with Adam
-//! `squares/…`.
+//! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`, with Adam
+//! `squares/…`, and `memory/probabilities`.
 //! Metadata `fer-train`: [`State`] as JSON. Randomness needs no entry: all of it follows from the recipe's
 //! seed, the epoch and the step.
 
@@ -21,6 +21,7 @@ use super::{
     optimiser::Optimiser,
     origin::StartedFrom,
     recipe::Recipe,
+    targets::Memory,
 };
 
 const METADATA: &str = "fer-train";
@@ -91,6 +92,8 @@ pub struct Checkpoint {
     pub network: Network,
     /// Their running average: what is validated and exported.
     pub average: Network,
+    /// What the run said of each training row.
+    pub memory: Memory,
     /// The optimiser.
     pub optimiser: Optimiser,
 }
@@ -104,7 +107,8 @@ impl Checkpoint {
         let tensors = prefixed("network/", self.network.tensors())
             .chain(prefixed("average/", self.average.tensors()))
             .chain(prefixed("momentum/", self.optimiser.momentum().iter()))
-            .chain(prefixed("squares/", self.optimiser.squares().iter()));
+            .chain(prefixed("squares/", self.optimiser.squares().iter()))
+            .chain(prefixed("memory/", self.memory.tensors()));
         let state = serde_json::to_string(&self.state).map_err(|e| TrainError::Invalid {
             path: path.to_owned(),
             reason: format!("state: {e}"),
@@ -122,14 +126,17 @@ impl Checkpoint {
         let average = network.snapshot()?;
         let state: State = file.state()?;
         let optimiser = Optimiser::new(&network, state.recipe.method)?;
+        let memory = Memory::new(state.rows.train)?;
         file.fill("network/", network.tensors())?;
         file.fill("average/", average.tensors())?;
+        file.fill("memory/", memory.tensors())?;
         file.fill("momentum/", optimiser.momentum().iter())?;
         file.fill("squares/", optimiser.squares().iter())?;
         Ok(Self {
             state,
             network,
             average,
+            memory,
             optimiser,
         })
     }

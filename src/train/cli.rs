@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{TrainError, fit::Precision, recipe::Recipe};
+use super::{TrainError, precision::Precision, recipe::Recipe};
 use crate::engine::{self, Chosen, DeviceRequest, EngineRequest, ModelFolder};
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and

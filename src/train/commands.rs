@@ -17,10 +17,10 @@ use super::{
     eval::note_time,
     evaluate::Scores,
     export::{Identity, export, write_manifest},
-    fit::{BEST, LAST, Outcome, Run, class_counts_line, fit},
+    fit::{BEST, LAST, Outcome, Run, fit},
     measure::{self, BATCH, classify},
     network::Network,
-    progress::{EpochRecord, METRICS, read_records, say},
+    progress::{EpochRecord, METRICS, class_counts_line, read_records, say},
     quantise,
     temperature::{self, calibration_line},
 };

@@ -15,14 +15,16 @@ use super::{
     checkpoint::{Best, Checkpoint, State, Sums, load_network},
     data::Dataset,
     evaluate::Scores,
-    network::{Network, cross_entropy, to_batch},
+    network::{Network, to_batch},
     optimiser::{Optimiser, Step, average},
     origin::StartedFrom,
+    precision::Precision,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
+    targets::{Memory, cross_entropy},
 };
 use crate::{
-    emotion::{CLASSES, Emotion, Probabilities},
+    emotion::{Emotion, Probabilities},
     engine::InputSpec,
     image::PIXELS,
 };
@@ -31,56 +33,6 @@ use crate::{
 pub const LAST: &str = "last.safetensors";
 /// The checkpoint of the epoch that validated best.
 pub const BEST: &str = "best.safetensors";
-
-/// What the forward and backward pass compute in; weights and optimiser are always float.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit float.
-    F32,
-    /// bfloat16.
-    Bf16,
-}
-
-impl Precision {
-    /// bf16 on a GPU and where the processor computes it, else f32.
-    #[must_use]
-    pub fn detect(device: Device) -> Self {
-        if device.is_cuda() || cpu_has_bf16() {
-            Self::Bf16
-        } else {
-            Self::F32
-        }
-    }
-
-    /// As it is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// libtorch's name for it.
-    #[must_use]
-    pub const fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-        }
-    }
-}
-
-/// Whether the processor multiplies bfloat16 itself (AVX512-BF16); where it does not, bf16 is emulated and slow.
-#[must_use]
-pub fn cpu_has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("bf16");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
 
 /// A run, apart from its recipe.
 #[derive(Debug)]
@@ -225,6 +177,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
     };
     Ok(Checkpoint {
         average: network.snapshot()?,
+        memory: Memory::new(train.len())?,
         optimiser: Optimiser::new(&network, recipe.method)?,
         network,
         state,
@@ -296,18 +249,29 @@ fn step(
             &recipe.input,
             &mut rng,
             out,
-        );
+        )
+        .map_err(TrainError::Draw)?;
         labels.push(i64::from(train.label(*row) as u8));
     }
-    let labels = Tensor::f_from_slice(&labels)?.f_to_device(run.device)?;
+    let labels = Tensor::f_from_slice(&labels)?;
     let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
-        .f_to_device(run.device)?
-        .f_to_kind(Kind::Float)?;
+        .f_to_kind(Kind::Float)?
+        .f_index_select(0, &labels)?
+        .f_to_device(run.device)?;
+    let indices = rows.iter().map(|r| *r as i64).collect::<Vec<_>>();
+    let indices = Tensor::f_from_slice(&indices)?;
+    let share = recipe.own_share(epoch);
+    let targets = at
+        .memory
+        .targets(&indices, &labels, recipe.label_smoothing, share)?
+        .f_to_device(run.device)?;
+    let labels = labels.f_to_device(run.device)?;
     let pass = at
         .network
         .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
-    let loss = cross_entropy(&pass.logits, &labels, recipe.label_smoothing, Some(&weights))?;
+    let loss = cross_entropy(&pass.logits, &targets, &weights)?;
     pass.backward(&loss)?;
+    at.memory.remember(&indices, &pass.logits)?;
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
     let numbers = Step {
         rate,
@@ -391,15 +355,4 @@ fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (z ^ (z >> 31)).cast_signed()
-}
-
-/// How many rows of each label, as one line: `angry 3985, disgust 439, …`.
-#[must_use]
-pub fn class_counts_line(counts: &[usize; CLASSES]) -> String {
-    Emotion::ALL
-        .iter()
-        .zip(counts)
-        .map(|(e, n)| format!("{e} {n}"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -33,10 +33,12 @@ pub mod network;
 pub mod optimiser;
 pub mod origin;
 pub mod plots;
+pub mod precision;
 pub mod progress;
 mod quantise;
 pub mod recipe;
 pub mod robustness;
+pub mod targets;
 pub mod temperature;
 pub mod tensorboard;
 

@@ -19,6 +19,7 @@ use super::{
     evaluate::Scores,
     tensorboard::EventWriter,
 };
+use crate::emotion::{CLASSES, Emotion};
 
 /// One line of JSON an epoch.
 pub const METRICS: &str = "metrics.jsonl";
@@ -32,7 +33,7 @@ pub struct EpochRecord {
     pub epoch: u32,
     /// Learning rate at its end.
     pub learning_rate: f64,
-    /// Mean loss over augmented training views (nats, with label smoothing).
+    /// Mean loss over augmented training views against their targets (nats).
     pub train_loss: f64,
     /// Accuracy on those views, 0–1.
     pub train_accuracy: f64,
@@ -290,4 +291,15 @@ pub fn rows(train: &Dataset, valid: &Dataset) -> Rows {
         valid: valid.len(),
         sha256,
     }
+}
+
+/// How many rows of each label, as one line: `angry 3985, disgust 439, …`.
+#[must_use]
+pub fn class_counts_line(counts: &[usize; CLASSES]) -> String {
+    Emotion::ALL
+        .iter()
+        .zip(counts)
+        .map(|(e, n)| format!("{e} {n}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -7,61 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::{emotion::CLASSES, engine::InputSpec};
 
+mod augmentation;
+
+pub use augmentation::Augmentation;
+
 /// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout(pub [f64; 6]);
-
-/// How far a view may be from its face; each value is drawn anew for every view.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augmentation {
-    /// Share of the views that are mirrored. At 0.5 a face and its mirror image take turns from epoch to epoch, so that
-    /// both are seen equally often (Jordan 2024, arXiv 2404.00498).
-    pub flip: f64,
-    /// Rotation, uniform in ± this, degrees.
-    pub rotation: f64,
-    /// Size, uniform in 1 ± this.
-    pub scale: f64,
-    /// Shift in x and in y, uniform in ± this, fraction of the side.
-    pub shift: f64,
-    /// Added to all pixels, uniform in ± this, fraction of the full range.
-    pub brightness: f64,
-    /// Factor on the distance from mid-gray, uniform in 1 ± this.
-    pub contrast: f64,
-    /// Probability that a rectangle of 2–15 % of the area is replaced by noise (Zhong et al. 2017).
-    pub erase: f64,
-    /// Probability that the face is blurred first, with a deviation of 0.5–1.3 pixels.
-    pub blur: f64,
-}
-
-impl Default for Augmentation {
-    fn default() -> Self {
-        Self {
-            flip: 0.5,
-            rotation: 8.0,
-            scale: 0.08,
-            shift: 0.06,
-            brightness: 0.08,
-            contrast: 0.15,
-            erase: 0.1,
-            blur: 0.1,
-        }
-    }
-}
-
-impl Augmentation {
-    /// Every face as it is.
-    pub const NONE: Self = Self {
-        flip: 0.0,
-        rotation: 0.0,
-        scale: 0.0,
-        shift: 0.0,
-        brightness: 0.0,
-        contrast: 0.0,
-        erase: 0.0,
-        blur: 0.0,
-    };
-}
 
 /// How weights follow their gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +57,9 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Label smoothing, 0–1.
     pub label_smoothing: f64,
+    /// Share of a row's target that is what the run itself said of the row before, 0–1: nothing in the first epoch, growing
+    /// evenly to this share in the last (see [`targets`](super::targets)).
+    pub self_distillation: f64,
     /// How much more a rare label's rows weigh in the loss: as (rows of the mean label ÷ rows of the label) to this power.
     /// 0: all rows alike; 1: all labels alike.
     pub balance: f64,
@@ -123,7 +78,7 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            epochs: 32,
+            epochs: 40,
             batch_size: 128,
             method: Method::Sgd,
             schedule: Schedule::OneCycle,
@@ -131,10 +86,11 @@ impl Default for Recipe {
             warm_up: 0.2,
             momentum: 0.9,
             weight_decay: 5e-4,
-            label_smoothing: 0.1,
+            label_smoothing: 0.0,
+            self_distillation: 0.75,
             balance: 0.25,
             average_decay: 0.998,
-            dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.2, 0.2]),
+            dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.3, 0.3]),
             augmentation: Augmentation::default(),
             // Mean and deviation of the training split's pixels.
             input: InputSpec {
@@ -160,7 +116,7 @@ impl Recipe {
             schedule: Schedule::Constant,
             learning_rate: 1e-3,
             weight_decay: 0.0,
-            label_smoothing: 0.0,
+            self_distillation: 0.0,
             balance: 0.0,
             average_decay: 0.0,
             dropout: Dropout([0.2, 0.2, 0.2, 0.25, 0.5, 0.5]),
@@ -179,6 +135,8 @@ impl Recipe {
     pub fn quick() -> Self {
         Self {
             epochs: 8,
+            label_smoothing: 0.1,
+            self_distillation: 0.0,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
             augmentation: Augmentation {
                 rotation: 4.0,
@@ -186,9 +144,8 @@ impl Recipe {
                 shift: 0.04,
                 brightness: 0.04,
                 contrast: 0.08,
-                erase: 0.0,
-                blur: 0.0,
-                ..Augmentation::default()
+                flip: 0.5,
+                ..Augmentation::NONE
             },
             average_decay: 0.99,
             ..Self::default()
@@ -242,6 +199,7 @@ impl Recipe {
         within("momentum", self.momentum, 0.0, 0.9999)?;
         within("weight_decay", self.weight_decay, 0.0, 1.0)?;
         within("label_smoothing", self.label_smoothing, 0.0, 0.99)?;
+        within("self_distillation", self.self_distillation, 0.0, 0.99)?;
         within("balance", self.balance, 0.0, 1.0)?;
         within("average_decay", self.average_decay, 0.0, 0.999_999)?;
         for rate in self.dropout.0 {
@@ -256,7 +214,9 @@ impl Recipe {
             ("brightness", a.brightness, 1.0),
             ("contrast", a.contrast, 1.0),
             ("erase", a.erase, 1.0),
+            ("low_resolution", a.low_resolution, 1.0),
             ("blur", a.blur, 1.0),
+            ("jpeg", a.jpeg, 1.0),
         ] {
             within(name, x, 0.0, high)?;
         }
@@ -275,6 +235,13 @@ impl Recipe {
         });
         let total: f64 = raw.iter().zip(counts).map(|(w, n)| w * *n as f64).sum();
         raw.map(|w| w * rows as f64 / total)
+    }
+
+    /// Which share of a row's target is what the run itself said of the row, in an epoch (from 1).
+    #[must_use]
+    pub fn own_share(&self, epoch: u32) -> f64 {
+        let before = f64::from(self.epochs.saturating_sub(1).max(1));
+        self.self_distillation * (f64::from(epoch.saturating_sub(1)) / before).min(1.0)
     }
 
     /// The learning rate of a step of `steps` in all: linear from a 25th up, then a cosine down to a
@@ -298,63 +265,4 @@ impl Recipe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_rises_then_falls() {
-        let r = Recipe::default();
-        assert!((r.rate_at(0, 1000) - 0.04 * r.learning_rate).abs() < 1e-12);
-        assert!((r.rate_at(200, 1000) - r.learning_rate).abs() < 1e-12);
-        assert!(r.rate_at(1000, 1000) < 0.002 * r.learning_rate);
-        let rates: Vec<_> = (200..=1000).map(|s| r.rate_at(s, 1000)).collect();
-        assert!(rates.windows(2).all(|w| w[1] <= w[0]));
-    }
-
-    #[test]
-    fn rare_labels_weigh_more_and_the_mean_row_one() {
-        let counts = [100, 10, 100, 200, 100, 100, 90];
-        let mut recipe = Recipe {
-            balance: 0.5,
-            ..Recipe::default()
-        };
-        let weights = recipe.label_weights(&counts);
-        assert!((weights[1] / weights[0] - 10f64.sqrt()).abs() < 1e-9);
-        let mean: f64 = weights.iter().zip(counts).map(|(w, n)| w * n as f64).sum::<f64>() / 700.0;
-        assert!((mean - 1.0).abs() < 1e-9);
-        recipe.balance = 0.0;
-        assert!(
-            recipe
-                .label_weights(&counts)
-                .iter()
-                .all(|w| (w - 1.0).abs() < 1e-12)
-        );
-    }
-
-    #[test]
-    fn a_file_round_trips_and_wrong_values_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.json");
-        std::fs::write(&path, serde_json::to_vec(&Recipe::default()).unwrap()).unwrap();
-        assert_eq!(Recipe::from_file(&path).unwrap(), Recipe::default());
-        let manifest = serde_json::json!({"name": "m", "training": {"recipe": {"epochs": 3}}});
-        std::fs::write(&path, manifest.to_string()).unwrap();
-        assert_eq!(
-            Recipe::from_file(&path).unwrap(),
-            Recipe {
-                epochs: 3,
-                ..Recipe::default()
-            }
-        );
-        for (text, word) in [
-            (r#"{"epochs":0}"#, "epochs"),
-            (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
-            (r#"{"learning_rte":1}"#, "learning_rte"),
-            ("{", "recipe"),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            let message = Recipe::from_file(&path).unwrap_err().to_string();
-            assert!(message.contains(word) && message.contains("r.json"), "{message}");
-        }
-    }
-}
+mod tests;

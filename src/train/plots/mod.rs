@@ -76,7 +76,7 @@ pub fn write(subject: &Subject<'_>, folder: &Path) -> Result<Vec<String>, TrainE
     if !subject.records.is_empty() {
         pictures.push(Picture {
             name: "learning",
-            caption: "Epoch by epoch: training views are augmented and the training loss has label smoothing, so they are not the same measure as validation. The line marks the epoch that was kept.",
+            caption: "Epoch by epoch: training views are augmented and the training loss is against soft targets, so they are not the same measure as validation. The line marks the epoch that was kept.",
             png: learning::draw(subject.records)?,
         });
     }

@@ -1,0 +1,53 @@
+//! What a training step computes in.
+
+use tch::{Device, Kind};
+
+/// What the forward and backward pass compute in; weights and optimiser are always float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit float.
+    F32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 on a GPU and where the processor computes it, else f32.
+    #[must_use]
+    pub fn detect(device: Device) -> Self {
+        if device.is_cuda() || cpu_has_bf16() {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// libtorch's name for it.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// Whether the processor multiplies bfloat16 itself (AVX512-BF16); where it does not, bf16 is emulated and slow.
+#[must_use]
+pub fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}

@@ -1,0 +1,70 @@
+use super::*;
+
+#[test]
+fn the_rate_rises_then_falls() {
+    let r = Recipe::default();
+    assert!((r.rate_at(0, 1000) - 0.04 * r.learning_rate).abs() < 1e-12);
+    assert!((r.rate_at(200, 1000) - r.learning_rate).abs() < 1e-12);
+    assert!(r.rate_at(1000, 1000) < 0.002 * r.learning_rate);
+    let rates: Vec<_> = (200..=1000).map(|s| r.rate_at(s, 1000)).collect();
+    assert!(rates.windows(2).all(|w| w[1] <= w[0]));
+}
+
+#[test]
+fn the_run_listens_to_itself_more_and_more() {
+    let r = Recipe {
+        epochs: 11,
+        self_distillation: 0.5,
+        ..Recipe::default()
+    };
+    let shares = [1, 2, 6, 11].map(|e| r.own_share(e));
+    assert_eq!(shares, [0.0, 0.05, 0.25, 0.5]);
+    assert!(Recipe { epochs: 1, ..r }.own_share(1).abs() < 1e-12);
+}
+
+#[test]
+fn rare_labels_weigh_more_and_the_mean_row_one() {
+    let counts = [100, 10, 100, 200, 100, 100, 90];
+    let mut recipe = Recipe {
+        balance: 0.5,
+        ..Recipe::default()
+    };
+    let weights = recipe.label_weights(&counts);
+    assert!((weights[1] / weights[0] - 10f64.sqrt()).abs() < 1e-9);
+    let mean: f64 = weights.iter().zip(counts).map(|(w, n)| w * n as f64).sum::<f64>() / 700.0;
+    assert!((mean - 1.0).abs() < 1e-9);
+    recipe.balance = 0.0;
+    assert!(
+        recipe
+            .label_weights(&counts)
+            .iter()
+            .all(|w| (w - 1.0).abs() < 1e-12)
+    );
+}
+
+#[test]
+fn a_file_round_trips_and_wrong_values_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.json");
+    std::fs::write(&path, serde_json::to_vec(&Recipe::default()).unwrap()).unwrap();
+    assert_eq!(Recipe::from_file(&path).unwrap(), Recipe::default());
+    let manifest = serde_json::json!({"name": "m", "training": {"recipe": {"epochs": 3}}});
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    assert_eq!(
+        Recipe::from_file(&path).unwrap(),
+        Recipe {
+            epochs: 3,
+            ..Recipe::default()
+        }
+    );
+    for (text, word) in [
+        (r#"{"epochs":0}"#, "epochs"),
+        (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
+        (r#"{"learning_rte":1}"#, "learning_rte"),
+        ("{", "recipe"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let message = Recipe::from_file(&path).unwrap_err().to_string();
+        assert!(message.contains(word) && message.contains("r.json"), "{message}");
+    }
+}
