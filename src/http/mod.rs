@@ -39,6 +39,7 @@ pub mod observe;
 mod pictures;
 pub mod predict;
 pub mod problem;
+mod trace_context;
 pub mod types;
 pub mod v2;
 
@@ -75,10 +76,13 @@ use crate::{
     model::Model,
     reload::{Outcome, Wish},
     tls::Tls,
+    traces::Traces,
 };
 use access::Access;
 use admin::Port;
+pub use observe::Timing;
 use problem::Problem;
+pub use trace_context::TraceParent;
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -101,6 +105,8 @@ pub struct App {
     pub contract_json: Bytes,
     /// Certificate and key of the main port; none if it speaks plain HTTP.
     pub tls: Option<Tls>,
+    /// Where spans go.
+    pub traces: Traces,
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
@@ -114,7 +120,7 @@ impl App {
     /// State without a model yet. `cuda` chooses between the defaults.
     ///
     /// # Errors
-    /// If the contract, the file of API keys, certificate or key cannot be used, or the decoding or detection threads cannot be started.
+    /// If the contract, the file of API keys, certificate, key or OTLP endpoint cannot be used, or the decoding or detection threads cannot be started.
     pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
         let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
         let access = Access::new(&config.access).map_err(|e| {
@@ -126,8 +132,10 @@ impl App {
             .map(|(cert, key)| Tls::new(cert, key))
             .transpose()
             .map_err(std::io::Error::other)?;
+        let traces = Traces::start(config.otlp_endpoint.as_deref()).map_err(std::io::Error::other)?;
         Ok(Self {
             access,
+            traces,
             contract_json: contract::as_json()?,
             tls,
             reloads: OnceLock::new(),
