@@ -47,6 +47,7 @@ impl Traces {
 
     /// Sends the span of a request, if it is sampled; the id of its trace, whoever began it.
     #[must_use]
+    #[allow(clippy::disallowed_methods)] // a span bears dates
     pub fn ended(&self, request: &Ended<'_>) -> Option<String> {
         match &self.0 {
             Some(exporter) => Some(exporter.ended(request, SystemTime::now())),
@@ -96,7 +97,7 @@ mod exporter {
         Context, KeyValue,
         trace::{
             Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags,
-            TraceId, TraceState, Tracer as _, TracerProvider as _,
+            TraceId, TraceState, TracerProvider as _,
         },
     };
     use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
