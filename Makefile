@@ -6,6 +6,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 # cpu, or cuda for the build that also runs on NVIDIA GPUs.
 DEVICE ?= cpu
+# Cargo features of what `make build` and `make serve` build: otlp, or none.
+FEATURES ?=
 # Handed to fer-serve by `make serve` and `make bench`, to cargo test by `make test`.
 ARGS ?=
 
@@ -20,11 +22,11 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test fuzz soak
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test fuzz soak
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
-	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0)'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
+	@echo '  Options: DEVICE=cpu|cuda (which libtorch), ARGS="…" (passed on), LIBTORCH=… (your own libtorch 2.13.0), FEATURES=otlp'
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is not installed; see https://rustup.rs' >&2; exit 1; }
@@ -39,14 +41,14 @@ env: setup ## print the line a shell needs for plain cargo: eval "$(make -s env)
 	@$(PYTHON) scripts/setup-libtorch --device $(DEVICE) --env
 
 build: tools setup ## leave target/release/fer-serve and target/release/fer-train
-	$(CARGO) build --release --locked --bins
+	$(CARGO) build --release --locked --bins $(if $(FEATURES),--features $(FEATURES))
 
 serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")
 	target/release/fer-serve $(ARGS)
 
 test: tools setup ## run all tests
 	$(PYTHON) scripts/test_setup_libtorch.py
-	$(CARGO) test --locked $(ARGS)
+	$(CARGO) test --locked --features otlp $(ARGS)
 ifeq ($(ARGS),)
 	tests/browser/run "$${CARGO_TARGET_DIR:-target}/debug/fer-serve"
 else
@@ -55,8 +57,9 @@ endif
 
 lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck where installed
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	$(CARGO) clippy --locked --all-targets --features otlp -- -D warnings
+	$(CARGO) clippy --locked --lib --bins -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --features otlp --no-deps --document-private-items --quiet
 	@if command -v cargo-deny >/dev/null; then \
 	echo '$(CARGO) deny check'; $(CARGO) deny --locked check bans licenses sources || exit 1; \
 	if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
@@ -86,6 +89,9 @@ faces-test: build ## find the faces in photos of PyPI packages, none in drawings
 
 clients-test: build ## drive the server with tritonclient, perf_analyzer and every example of docs/clients.md
 	$(PYTHON) scripts/clients-test $(ARGS)
+
+contract-test: build ## lint openapi.yaml, then generated requests against the server (ARGS="--cases 20000")
+	$(PYTHON) scripts/contract-test $(ARGS)
 
 ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
 	$(PYTHON) scripts/ops-test $(ARGS)

@@ -14,7 +14,7 @@ use crate::{
     faces::Options,
 };
 pub use access::AccessArgs;
-use values::{count, duration, log_filter, pixels, positive, size};
+use values::{collector, count, duration, log_filter, pixels, positive, size};
 
 /// Which expression does this face show? An HTTP service.
 #[derive(Debug, Parser)]
@@ -218,6 +218,10 @@ struct RunArgs {
     /// How long a worker may be inside the network before /livez says 503, so that the server is started anew
     #[arg(long, env = "FER_WEDGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = positive)]
     wedge_timeout: Duration,
+    /// OpenTelemetry collector that gets a span of each request but probes, OTLP over plain HTTP; needs a build with the
+    /// feature otlp [default: none]
+    #[arg(long, env = "FER_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    otlp_endpoint: Option<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -269,6 +273,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long a worker may be inside its engine before the server counts as hanging.
     pub wedge_timeout: Duration,
+    /// Where spans go.
+    pub otlp_endpoint: Option<String>,
     /// The log.
     pub log: LogArgs,
 }
@@ -383,6 +389,7 @@ impl Config {
             drain_delay: a.drain_delay,
             drain_timeout: a.drain_timeout,
             wedge_timeout: a.wedge_timeout,
+            otlp_endpoint: a.otlp_endpoint,
             log: a.log,
         })
     }

@@ -49,4 +49,5 @@ pub mod reload;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod train;

@@ -182,6 +182,8 @@ pub async fn run(
     if let Some(admin) = admin {
         let _ = tokio::time::timeout(LAST_GRACE, admin).await;
     }
+    // Sending blocks, which a runtime's threads must not.
+    let _ = tokio::task::spawn_blocking(move || app.traces.shutdown()).await;
     tracing::info!("ended");
     Ok(())
 }
@@ -259,6 +261,7 @@ fn log_config(config: &Config, cuda: bool) {
         drain_delay = ?config.drain_delay,
         drain_timeout = ?config.drain_timeout,
         wedge_timeout = ?config.wedge_timeout,
+        otlp_endpoint = config.otlp_endpoint,
         log = config.log.log_filter,
         "limits"
     );

@@ -13,12 +13,16 @@ from docker_test.report import Failed, require
 
 
 class Process:
-    """A server on loopback with a second port for administration; killed at the end of a `with` block."""
+    """A server on loopback, with a second port for administration if wanted; killed at the end of a `with` block."""
 
-    def __init__(self, program: Path, model: Path, *flags: str, port: Optional[int] = None, env: Optional[Dict[str, str]] = None) -> None:
+    def __init__(
+        self, program: Path, model: Path, *flags: str, port: Optional[int] = None, env: Optional[Dict[str, str]] = None, second: bool = True
+    ) -> None:
         self.port, self.admin = port or free_port(), free_port()
         self.log = tempfile.TemporaryFile()
-        command = [str(program), "--listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{self.admin}", "--model", str(model), *flags]
+        command = [str(program), "--listen", f"127.0.0.1:{self.port}", "--model", str(model), *flags]
+        if second:
+            command += ["--admin-listen", f"127.0.0.1:{self.admin}"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FER_")}
         self.child = subprocess.Popen(command, env={**kept, "FER_LOG": "warn", **(env or {})}, stderr=self.log)
 

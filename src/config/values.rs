@@ -65,6 +65,19 @@ pub(super) fn address(s: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "an address and port such as 127.0.0.1:9090 is wanted".to_owned())
 }
 
+/// `http://host[:port][/path]`.
+pub(super) fn collector(s: &str) -> Result<String, String> {
+    s.parse::<Uri>()
+        .ok()
+        .filter(|u| {
+            u.scheme_str() == Some("http") && u.host().is_some_and(|h| !h.is_empty()) && u.query().is_none()
+        })
+        .map(|_| s.to_owned())
+        .ok_or_else(|| {
+            "a collector's address such as http://127.0.0.1:4318 is wanted (http, not https)".to_owned()
+        })
+}
+
 /// Requests a second: above 0, fractions too.
 pub(super) fn rate(s: &str) -> Result<f64, String> {
     s.parse::<f64>()

@@ -135,6 +135,7 @@ fn open(route: &str) -> bool {
         "/",
         "/docs",
         "/openapi.yaml",
+        "/openapi.json",
     ];
     page || probe_v2 || single.contains(&route)
 }

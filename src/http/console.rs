@@ -1,4 +1,4 @@
-//! `GET /`: the web console, a few files built into the program.
+//! `GET /`: the web console. `GET /docs`: the API page. A few files each, built into the program.
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
 /// Each file: path, media type, content.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 12] = [
     ("/", HTML, include_str!("../../web/index.html")),
     ("/console/app.js", SCRIPT, include_str!("../../web/app.js")),
     ("/console/camera.js", SCRIPT, include_str!("../../web/camera.js")),
@@ -25,6 +25,11 @@ const FILES: [(&str, &str, &str); 7] = [
     ),
     ("/console/style.css", STYLE, include_str!("../../web/style.css")),
     ("/console/icon.svg", PICTURE, include_str!("../../web/icon.svg")),
+    ("/docs", HTML, include_str!("../../web/docs/index.html")),
+    ("/docs/app.js", SCRIPT, include_str!("../../web/docs/app.js")),
+    ("/docs/parts.js", SCRIPT, include_str!("../../web/docs/parts.js")),
+    ("/docs/try.js", SCRIPT, include_str!("../../web/docs/try.js")),
+    ("/docs/style.css", STYLE, include_str!("../../web/docs/style.css")),
 ];
 
 /// Nothing but this server's own files, no inline code, no framing; pictures and camera streams stay in the

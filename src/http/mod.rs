@@ -17,11 +17,11 @@
 //! | --- | --- |
 //! | [`predict`] | `POST /predict` |
 //! | [`faces`] | `POST /faces` |
-//! | [`console`] | `GET /` and its files under `/console/` |
+//! | [`console`] | `GET /`, `GET /docs` and their files |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
 //! | [`model`] | `GET /model` |
 //! | [`v2`] | `/v2`, the Open Inference Protocol |
-//! | [`contract`] | `GET /openapi.yaml` |
+//! | [`contract`] | `GET /openapi.yaml`, `/openapi.json` |
 //! | [`admin`] | `POST /admin/reload` |
 
 pub mod access;
@@ -39,6 +39,7 @@ pub mod observe;
 mod pictures;
 pub mod predict;
 pub mod problem;
+mod trace_context;
 pub mod types;
 pub mod v2;
 
@@ -59,6 +60,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -74,10 +76,13 @@ use crate::{
     model::Model,
     reload::{Outcome, Wish},
     tls::Tls,
+    traces::Traces,
 };
 use access::Access;
 use admin::Port;
+pub use observe::Timing;
 use problem::Problem;
+pub use trace_context::TraceParent;
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -96,8 +101,12 @@ pub struct App {
     pub detector: Arc<dyn Detector>,
     /// API keys and limits.
     pub access: Access,
+    /// The contract as JSON.
+    pub contract_json: Bytes,
     /// Certificate and key of the main port; none if it speaks plain HTTP.
     pub tls: Option<Tls>,
+    /// Where spans go.
+    pub traces: Traces,
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
@@ -111,7 +120,7 @@ impl App {
     /// State without a model yet. `cuda` chooses between the defaults.
     ///
     /// # Errors
-    /// If the file of API keys, certificate or key cannot be used, or the decoding or detection threads cannot be started.
+    /// If the contract, the file of API keys, certificate, key or OTLP endpoint cannot be used, or the decoding or detection threads cannot be started.
     pub fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> std::io::Result<Self> {
         let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
         let access = Access::new(&config.access).map_err(|e| {
@@ -123,8 +132,11 @@ impl App {
             .map(|(cert, key)| Tls::new(cert, key))
             .transpose()
             .map_err(std::io::Error::other)?;
+        let traces = Traces::start(config.otlp_endpoint.as_deref()).map_err(std::io::Error::other)?;
         Ok(Self {
             access,
+            traces,
+            contract_json: contract::as_json()?,
             tls,
             reloads: OnceLock::new(),
             decoder: DecodePool::start(config.decode_threads)?,
@@ -217,6 +229,7 @@ fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(console::routes())
         .route("/model", get(model::model))
         .route("/openapi.yaml", get(contract::openapi))
+        .route("/openapi.json", get(contract::openapi_json))
         .route("/v2", get(v2::describe::server))
         .route("/v2/health/live", get(v2::describe::live))
         .route("/v2/health/ready", get(v2::describe::ready))

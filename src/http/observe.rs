@@ -15,11 +15,14 @@ use axum::{
 use hyper::body::Body as _;
 
 use super::{
-    App, body,
+    App, TraceParent, body,
     problem::{MEDIA_TYPE, Problem, ProblemBody},
     v2,
 };
-use crate::metrics::{ROUTE_OTHER, method_label};
+use crate::{
+    metrics::{ROUTE_OTHER, method_label},
+    traces::Ended,
+};
 
 /// Header of the request id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -60,22 +63,6 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
-}
-
-/// The trace id of a W3C `traceparent` (`00-<32 hex>-<16 hex>-<2 hex>`), for the log line.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = value.split('-');
-    let [version, trace, parent, flags] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
-    let hex = |s: &str, n| {
-        s.len() == n
-            && s.bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let some = |s: &str| s.bytes().any(|b| b != b'0');
-    let framed = hex(version, 2) && version != "ff" && (version != "00" || fields.next().is_none());
-    (framed && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && some(trace) && some(parent))
-        .then(|| trace.to_owned())
 }
 
 /// Where the time of a request with pictures went; of several pictures the longest of each.
@@ -133,7 +120,7 @@ fn millis(d: Duration) -> f64 {
 struct Observed {
     app: Arc<App>,
     id: RequestId,
-    trace: Option<String>,
+    parent: Option<TraceParent>,
     route: Option<MatchedPath>,
     method: &'static str,
     start: Instant,
@@ -143,6 +130,34 @@ struct Observed {
 impl Observed {
     fn route(&self) -> &str {
         self.route.as_ref().map_or(ROUTE_OTHER, MatchedPath::as_str)
+    }
+
+    /// The id of the request's trace, its span being sent where spans are.
+    fn trace(
+        &self,
+        status: Option<u16>,
+        took: Duration,
+        timing: Option<&Timing>,
+        bytes_in: u64,
+    ) -> Option<String> {
+        self.app.traces.ended(&Ended {
+            parent: self.parent.as_ref(),
+            method: self.method,
+            route: self.route(),
+            status,
+            took,
+            timing,
+            bytes_in,
+            request_id: self.id.as_str(),
+        })
+    }
+
+    /// Whether it only asks how the server is.
+    fn is_probe(&self) -> bool {
+        matches!(
+            self.route(),
+            "/livez" | "/readyz" | "/healthz" | "/metrics" | "/v2/health/live" | "/v2/health/ready"
+        )
     }
 
     fn finish(&mut self, status: &str) -> Duration {
@@ -160,11 +175,18 @@ impl Observed {
         let took = self.finish(status.as_str());
         let bytes_out = response.body().size_hint().exact();
         let timing = response.extensions().get::<Timing>();
+        let probe = self.is_probe();
+        // Probes and scrapes would drown what callers ask for.
+        let trace = if probe {
+            None
+        } else {
+            self.trace(Some(status.as_u16()), took, timing, bytes_in)
+        };
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.id.as_str(),
-                    trace_id = self.trace,
+                    trace_id = trace,
                     method = self.method,
                     route = self.route(),
                     status = status.as_u16(),
@@ -182,10 +204,6 @@ impl Observed {
                 )
             };
         }
-        let probe = matches!(
-            self.route(),
-            "/livez" | "/readyz" | "/healthz" | "/metrics" | "/v2/health/live" | "/v2/health/ready"
-        );
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             line!(error);
         } else if probe {
@@ -203,9 +221,10 @@ impl Drop for Observed {
     fn drop(&mut self) {
         if !self.done {
             let took = self.finish(CLIENT_GONE);
+            let trace = self.trace(None, took, None, 0);
             tracing::info!(
                 request_id = self.id.as_str(),
-                trace_id = self.trace,
+                trace_id = trace,
                 method = self.method,
                 route = self.route(),
                 status = 499u16,
@@ -221,7 +240,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     app.metrics.in_flight.inc();
     let mut observed = Observed {
         id: RequestId::of(request.headers()),
-        trace: trace_id(request.headers()),
+        parent: TraceParent::of(request.headers()),
         route: request.extensions().get::<MatchedPath>().cloned(),
         method: method_label(request.method()),
         start: Instant::now(),
@@ -316,33 +335,6 @@ mod tests {
             );
         }
         assert_ne!(id(b""), id(b""));
-    }
-
-    #[test]
-    fn a_trace_id_is_read_or_ignored() {
-        let read = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", HeaderValue::from_str(value).unwrap());
-            trace_id(&headers)
-        };
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(read(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
-        assert_eq!(
-            read(&format!("01-{id}-00f067aa0ba902b7-01-more")).as_deref(),
-            Some(id)
-        );
-        for bad in [
-            String::new(),
-            id.to_owned(),
-            format!("00-{id}-00f067aa0ba902b7"),
-            format!("00-{id}-00f067aa0ba902b7-01-more"),
-            format!("ff-{id}-00f067aa0ba902b7-01"),
-            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{id}-{}-01", "0".repeat(16)),
-        ] {
-            assert_eq!(read(&bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`metrics`] | `/metrics`: all there from the start, exact, bounded |
 //! | [`model`] | `GET /model` |
 //! | [`requests`] | what holds for every route: ids, HEAD, unknown paths and methods |
+//! | [`otlp`] | spans at a collector (with the feature `otlp`) |
 //! | [`v2`] | the Open Inference Protocol |
 //! | [`process`] | `fer-serve` as a process: flags, signals, exit codes, `predict`, `healthcheck` |
 //! | [`tls`] | https: HTTP/1.1 and HTTP/2, slow handshakes, new certificates |
@@ -36,6 +37,8 @@ mod health;
 mod hostile;
 mod metrics;
 mod model;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod predict;
 mod process;
 mod requests;

@@ -66,6 +66,7 @@ async fn the_server_hands_out_the_description_itself() {
     assert_eq!(answer.text(), TEXT);
     assert_eq!(answer.header("content-type"), "application/yaml");
     assert_eq!(spec()["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(server.get("/openapi.json").await.ok(), *spec());
 }
 
 #[test]
