@@ -40,6 +40,8 @@ REFUSED = [
     ({"server": {"env": {"fer_listen": "x"}}}, "fer_listen"),
     ({"server": {"maxBuffered": "much"}}, "maxBuffered"),
     ({"replicaCount": 3}, "replicaCount"),
+    ({"access": {"adminPort": 8080}}, "adminPort"),
+    ({"server": {"otlpEndpoint": "collector:4317"}}, "otlpEndpoint"),
     ({"autoscaling": {"minReplicas": 0}}, "minReplicas"),
 ]
 
@@ -112,7 +114,12 @@ def chart_variants(_: Path, chart: Path) -> str:
     gpu = yaml.safe_load((chart / "values-gpu.yaml").read_text(encoding="utf-8"))
     no_limit = {"resources": {"requests": {"cpu": 3, "memory": "1Gi"}, "limits": {"cpu": None}}}
     off = {"autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}}
-    made = {name: render(chart, values) for name, values in (("gpu", gpu), ("no limit", no_limit), ("off", off))}
+    access = {"apiKeysSecret": "fer-keys", "tlsSecret": "fer-tls"}
+    monitor = {"serviceMonitor": {"enabled": True}}
+    closed = {"access": access, "metrics": monitor, "server": {"otlpEndpoint": "http://collector:4318"}}
+    two_ports = {"access": {**access, "adminPort": 9090}, "metrics": monitor}
+    every = (("gpu", gpu), ("no limit", no_limit), ("off", off), ("keys and TLS", closed), ("two ports", two_ports))
+    made = {name: render(chart, values) for name, values in every}
     for resources in made.values():
         for resource in resources:
             validate(resource)
@@ -120,6 +127,17 @@ def chart_variants(_: Path, chart: Path) -> str:
     require(container(made["gpu"])["resources"]["limits"]["nvidia.com/gpu"] == 1, "no GPU is asked for")
     require(environment(made["no limit"])["FER_WORKERS"] == "requests.cpu", "without a limit threads follow the node")
     require(kinds(made["off"]) == ["Deployment", "Service", "ServiceAccount"], f"there are {kinds(made['off'])}")
+    variables = environment(made["keys and TLS"])
+    mounts = {m["mountPath"] for m in container(made["keys and TLS"])["volumeMounts"]}
+    require({variables[f"FER_{n}"].rsplit("/", 1)[0] for n in ("API_KEYS", "TLS_CERT", "TLS_KEY")} == mounts, f"mounts are {mounts}")
+    require(variables["FER_OTLP_ENDPOINT"] == "http://collector:4318", "spans go nowhere")
+    for name, port, scheme in (("keys and TLS", "http", "HTTPS"), ("two ports", "admin", "HTTP")):
+        asked = container(made[name])["livenessProbe"]["httpGet"]
+        require((asked["port"], asked.get("scheme", "HTTP")) == (port, scheme), f"{name}: the probe asks {asked}")
+        endpoint = next(r for r in made[name] if r["kind"] == "ServiceMonitor")["spec"]["endpoints"][0]
+        require((endpoint["port"], endpoint.get("scheme", "http")) == (port, scheme.lower()), f"{name}: Prometheus asks {endpoint}")
+    service = next(r for r in made["two ports"] if r["kind"] == "Service")["spec"]["ports"]
+    require([p["port"] for p in service] == [80, 9090], f"the service has the ports {service}")
     return ", ".join(made)
 
 
@@ -209,7 +227,7 @@ CHECKS: List[Tuple[str, Callable]] = [
     ("chart: lint", chart_lints),
     ("chart: defaults", chart_default),
     ("chart: everything on", chart_everything),
-    ("chart: GPU, no limit, everything off", chart_variants),
+    ("chart: GPU, no limit, everything off, keys and TLS, two ports", chart_variants),
     ("chart: wrong values are refused", chart_refuses),
     ("KServe", kserve),
     ("compose.yaml", compose),

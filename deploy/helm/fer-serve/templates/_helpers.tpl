@@ -22,3 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "fer.cpus" -}}
 {{- if dig "limits" "cpu" "" .Values.resources }}limits.cpu{{ else }}requests.cpu{{ end }}
 {{- end }}
+
+{{/* Where the kubelet asks: the second port if there is one, which never speaks TLS. */}}
+{{- define "fer.probe" -}}
+path: {{ .path }}
+port: {{ if .access.adminPort }}admin{{ else }}http{{ end }}
+{{- if and .access.tlsSecret (not .access.adminPort) }}
+scheme: HTTPS
+{{- end }}
+{{- end -}}
