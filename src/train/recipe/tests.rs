@@ -68,3 +68,24 @@ fn a_file_round_trips_and_wrong_values_are_named() {
         assert!(message.contains(word) && message.contains("r.json"), "{message}");
     }
 }
+
+#[test]
+fn the_recipes_of_earlier_runs_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes");
+    let files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let recipe = Recipe::from_file(&file).unwrap();
+        // What is newer than these runs must be switched off in them.
+        let a = recipe.augmentation;
+        assert!(
+            [recipe.self_distillation, a.low_resolution, a.jpeg]
+                .iter()
+                .all(|x| *x == 0.0),
+            "{file:?}"
+        );
+    }
+}
