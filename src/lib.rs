@@ -38,6 +38,8 @@ pub mod emotion;
 pub mod engine;
 pub mod faces;
 pub mod files;
+#[cfg(test)]
+mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

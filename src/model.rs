@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
-    engine::{Chosen, Classifier, EngineError, Manifest, ModelFolder, select},
+    engine::{Chosen, Classifier, EngineError, EngineInfo, Manifest, ModelFolder, select},
     metrics::Metrics,
 };
 
@@ -20,11 +20,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens the folder, checks its hashes, starts the workers and warms them up. Blocks.
+    /// Opens the folder, checks its hashes, starts the workers and warms them up; on a reload with the engine that serves
+    /// already, if it will do. Blocks.
     ///
     /// # Errors
     /// [`StartError`] if the folder is not as it should be, the device is not there or the network fails.
-    pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+    pub fn load(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        serving: Option<&EngineInfo>,
+    ) -> Result<Self, StartError> {
         let device = config.model.device.resolve()?;
         let folder = ModelFolder::open(&config.model.model)?;
         let manifest = folder.manifest().clone();
@@ -37,7 +42,7 @@ impl Model {
             },
             queue: config.queue(cuda),
         };
-        let factory = factory(&folder, device, &config.model)?;
+        let factory = factory(&folder, device, &config.model, serving)?;
         Ok(Self {
             manifest,
             batcher: Batcher::start(&factory, layout, metrics)?,
@@ -53,15 +58,20 @@ pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), Start
     let device = args.device.resolve()?;
     let folder = ModelFolder::open(&args.model)?;
     let manifest = folder.manifest().clone();
-    Ok((manifest, factory(&folder, device, args)?()?))
+    Ok((manifest, factory(&folder, device, args, None)?()?))
 }
 
 /// Chooses the engine and says how each worker builds its own.
-fn factory(folder: &ModelFolder, device: tch::Device, args: &ModelArgs) -> Result<Arc<Factory>, StartError> {
+fn factory(
+    folder: &ModelFolder,
+    device: tch::Device,
+    args: &ModelArgs,
+    serving: Option<&EngineInfo>,
+) -> Result<Arc<Factory>, StartError> {
     let threads = i32::try_from(args.threads.get()).unwrap_or(i32::MAX);
     let choose = || -> Result<Chosen, EngineError> {
         tch::set_num_threads(threads);
-        select(folder, device, args.engine, args.precision)
+        select(folder, device, args.engine, args.precision, serving)
     };
     // On a thread of its own, which ends: libtorch keeps memory and settings for every thread it ran on.
     let chosen = std::thread::scope(|scope| scope.spawn(choose).join())

@@ -113,7 +113,10 @@ async fn reload(app: &Arc<App>) -> Outcome {
 pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
     let began = std::time::Instant::now();
     let loading = Arc::clone(&app);
-    let loaded = tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics)).await;
+    let serving = app.model.load().as_ref().map(|m| m.batcher.info().clone());
+    let loaded =
+        tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics, serving.as_ref()))
+            .await;
     let model = Arc::new(loaded.map_err(|e| StartError::Panic(e.to_string()))??);
     let info = model.batcher.info();
     tracing::info!(

@@ -15,6 +15,11 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
+fn the_page_of_flags_is_what_help_says() {
+    crate::flags::check_page(Cli::command(), "fer-serve.md");
+}
+
+#[test]
 fn every_flag_has_an_environment_variable_and_help() {
     let mut cli = Cli::command();
     cli.build();

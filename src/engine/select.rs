@@ -86,6 +86,9 @@ impl Chosen {
 /// Builds, checks and times the candidates that the flags, the device, the processor and the folder allow, and
 /// takes the fastest; logs each of them. A single candidate is checked but not timed.
 ///
+/// On a reload the `incumbent`, which serves the model before, is taken again if it agrees, and nothing is timed: beside
+/// requests the timing would be of the load, and a slower engine would stay until the next reload.
+///
 /// # Errors
 /// [`EngineError`] if `model.pt` does not run, or what was asked for by name cannot be had or does not agree.
 pub fn select(
@@ -93,6 +96,7 @@ pub fn select(
     device: Device,
     engine: EngineRequest,
     precision: PrecisionRequest,
+    incumbent: Option<&EngineInfo>,
 ) -> Result<Chosen, EngineError> {
     let mut torchscript = TorchScript::load(folder, device)?;
     let probes = drawn_faces(PROBES);
@@ -150,7 +154,16 @@ pub fn select(
             "nothing here can serve {wanted}{why}"
         )));
     }
-    let timed = agreeing.len() + usize::from(with_torchscript) > 1;
+    let serves = |engine: &str, precision: &str| {
+        incumbent.is_some_and(|i| (i.engine, i.precision) == (engine, precision))
+    };
+    // Some(None) is TorchScript.
+    let kept = agreeing
+        .iter()
+        .position(|(_, c)| serves("packed", c.precision().name()))
+        .map(Some)
+        .or((with_torchscript && serves("torchscript", "f32")).then_some(None));
+    let timed = kept.is_none() && agreeing.len() + usize::from(with_torchscript) > 1;
     let mut best: Option<(f64, Option<usize>)> = None;
     if timed {
         for (position, (trial, candidate)) in agreeing.iter_mut().enumerate() {
@@ -177,8 +190,10 @@ pub fn select(
             refused: None,
         });
     }
-    let winner = best.map_or(if with_torchscript { None } else { Some(0) }, |(_, position)| {
-        position
+    let winner = kept.unwrap_or_else(|| {
+        best.map_or(if with_torchscript { None } else { Some(0) }, |(_, position)| {
+            position
+        })
     });
     let (blueprint, info) = match winner {
         Some(position) => {

@@ -56,7 +56,7 @@ pub struct FitArgs {
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Passes over the training rows [default: the recipe's; 32 by default]
+    /// Passes over the training rows [default: the recipe's; 40 by default]
     #[arg(long, env = "FER_EPOCHS", value_name = "N")]
     pub epochs: Option<u32>,
     /// Rows a step [default: the recipe's; 128 by default]
@@ -193,7 +193,7 @@ impl EngineArgs {
     /// # Errors
     /// As [`engine::select()`].
     pub fn choose(&self, folder: &ModelFolder, device: tch::Device) -> Result<Chosen, TrainError> {
-        let chosen = engine::select(folder, device, self.engine, self.precision)?;
+        let chosen = engine::select(folder, device, self.engine, self.precision, None)?;
         let info = chosen.info();
         super::progress::say(&format!(
             "engine: {} {} on {}",
@@ -332,5 +332,35 @@ impl FitArgs {
     #[must_use]
     pub const fn checkpoint_every(&self) -> Duration {
         Duration::from_secs(self.checkpoint_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_page_of_flags_is_what_help_says() {
+        crate::flags::check_page(Cli::command(), "fer-train.md");
+    }
+
+    #[test]
+    fn help_states_the_default_recipes_values() {
+        let mut cli = Cli::command();
+        cli.build();
+        let fit = cli.find_subcommand("fit").unwrap();
+        let r = Recipe::default();
+        for (flag, value) in [
+            ("epochs", r.epochs.to_string()),
+            ("batch_size", r.batch_size.to_string()),
+            ("learning_rate", r.learning_rate.to_string()),
+            ("seed", r.seed.to_string()),
+        ] {
+            let arg = fit.get_arguments().find(|a| a.get_id() == flag).unwrap();
+            let help = arg.get_help().unwrap().to_string();
+            assert!(help.contains(&format!("recipe's; {value} by default")), "{help}");
+        }
     }
 }

@@ -69,7 +69,37 @@ fn chosen(
     engine: EngineRequest,
     precision: PrecisionRequest,
 ) -> Result<Chosen, EngineError> {
-    select(folder, Device::Cpu, engine, precision)
+    select(folder, Device::Cpu, engine, precision, None)
+}
+
+#[test]
+fn on_a_reload_what_serves_goes_on_serving_if_it_agrees() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let again = |engine, precision| {
+        let incumbent = EngineInfo {
+            engine,
+            precision,
+            device: "cpu".to_owned(),
+        };
+        let (auto, any) = (EngineRequest::Auto, PrecisionRequest::Auto);
+        select(&folder, Device::Cpu, auto, any, Some(&incumbent)).unwrap()
+    };
+    for (engine, precision) in [("torchscript", "f32"), ("packed", "f32")] {
+        let chosen = again(engine, precision);
+        assert_eq!(
+            (chosen.info().engine, chosen.info().precision),
+            (engine, precision)
+        );
+        assert!(
+            chosen.trials().iter().all(|t| t.images_per_second.is_none()),
+            "nothing is timed"
+        );
+    }
+    // There is no calibration for int8, so the candidates are timed as at the start.
+    let chosen = again("packed", "int8");
+    assert_ne!(chosen.info().precision, "int8");
+    assert!(chosen.trials().iter().any(|t| t.images_per_second.is_some()));
 }
 
 fn tried(chosen: &Chosen, precision: &str) -> bool {
