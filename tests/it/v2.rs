@@ -297,3 +297,39 @@ async fn every_error_has_its_code_and_the_protocols_key() {
             .starts_with("element 1: ")
     );
 }
+
+#[tokio::test]
+async fn a_server_without_its_model_yet_says_so_in_the_protocols_words() {
+    let late = model::Late::new();
+    let server = Server::start_unready(late.path(), &[]).await;
+    assert_eq!(server.get("/v2/health/live").await.status, 200);
+    assert_eq!(server.get("/v2").await.status, 200);
+    let body = request("UINT8", &json!([1, 1, 48, 48]), &json!(vec![0; 48 * 48]));
+    for asked in [
+        server.request(Method::GET, "/v2/health/ready"),
+        server.request(Method::GET, "/v2/models/tiny"),
+        server.request(Method::GET, "/v2/models/tiny/ready"),
+        asking(&server, INFER, &body),
+    ] {
+        let answer = server.send(asked).await;
+        let body = answer.problem(503, "not_ready");
+        assert!(body["error"].is_string(), "{body}");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_with_what_is_allowed() {
+    let model = model::tiny();
+    let server = Server::start(model.path(), &[]).await;
+    for (method, path, allowed) in [
+        (Method::GET, INFER, "POST"),
+        (Method::DELETE, "/v2/models/tiny", "GET,HEAD"),
+        (Method::POST, "/v2/health/ready", "GET,HEAD"),
+    ] {
+        let answer = server.send_raw(server.request(method, path)).await;
+        let body = answer.problem(405, "method_not_allowed");
+        assert!(body["error"].is_string(), "{path}: {body}");
+        assert_eq!(answer.header("allow"), allowed, "{path}");
+    }
+}
