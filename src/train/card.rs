@@ -101,7 +101,8 @@ fn recipe(text: &mut String, training: &Value) {
         let _ = writeln!(
             text,
             "- epoch {epoch} of {} was kept, with {accuracy:.4} on the rows to choose by",
-            training["recipe"]["epochs"]
+            training["recipe"]["epochs"].as_u64().unwrap_or_default()
+                * training["recipe"]["generations"].as_u64().unwrap_or(1)
         );
     }
     if let (Some(seconds), Some(epochs)) = (training["seconds"].as_f64(), training["epochs_trained"].as_u64())

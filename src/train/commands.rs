@@ -50,7 +50,7 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
     ));
     say(&format!(
         "{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",
-        recipe.epochs,
+        recipe.all_epochs(),
         train.len() / recipe.batch_size.min(train.len()),
         recipe.batch_size.min(train.len()),
         precision.name(),

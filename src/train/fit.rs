@@ -86,10 +86,14 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
     let recipe = at.state.recipe.clone();
     let batch = recipe.batch_size.min(train.len());
     let steps = train.len() / batch;
-    let mut progress = Progress::new(recipe.epochs, steps, batch);
+    let mut progress = Progress::new(recipe.all_epochs(), steps, batch);
     let mut saved = Instant::now();
-    while at.state.epoch < recipe.epochs {
+    while at.state.epoch < recipe.all_epochs() {
         let epoch = at.state.epoch + 1;
+        let (generation, within) = recipe.place_of(epoch);
+        if generation > 0 && within == 1 && at.state.step == 0 {
+            at.begin_again(generation)?;
+        }
         let order = shuffled(train.len(), recipe.seed, epoch);
         let started = Instant::now();
         let first_step = at.state.step;
@@ -128,7 +132,7 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
         // The record first: resuming drops records past its checkpoint, but could not make up a missing one.
         let trained = (steps - first_step) * batch;
         let rate = recipe.rate_at(
-            u64::from(epoch) * steps as u64,
+            u64::from(within) * steps as u64,
             u64::from(recipe.epochs) * steps as u64,
         );
         let record = EpochRecord::new(epoch, rate, &sums, &scores, seconds, trained, better);
@@ -184,6 +188,19 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
     })
 }
 
+impl Checkpoint {
+    /// New weights and a new optimiser; what was said of the rows stays.
+    fn begin_again(&mut self, generation: u32) -> Result<(), TrainError> {
+        // Steps count from 1 and rows from 1: no other seed of the run is this one.
+        let which = usize::MAX - generation as usize;
+        tch::manual_seed(seed_for(self.state.recipe.seed, 0, which));
+        self.network = Network::new(self.network.device())?;
+        self.average = self.network.snapshot()?;
+        self.optimiser = Optimiser::new(&self.network, self.state.recipe.method)?;
+        Ok(())
+    }
+}
+
 fn resume(
     path: &Path,
     train: &Dataset,
@@ -233,7 +250,8 @@ fn step(
 ) -> Result<(), TrainError> {
     let recipe = &at.state.recipe;
     let epoch = at.state.epoch + 1;
-    let done = u64::from(at.state.epoch) * steps as u64 + at.state.step as u64;
+    let (generation, within) = recipe.place_of(epoch);
+    let done = u64::from(within - 1) * steps as u64 + at.state.step as u64;
     let seed = seed_for(recipe.seed, epoch, at.state.step + 1);
     // libtorch's generator draws the dropout.
     tch::manual_seed(seed);
@@ -271,7 +289,9 @@ fn step(
         .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
     let loss = cross_entropy(&pass.logits, &targets, &weights)?;
     pass.backward(&loss)?;
-    at.memory.remember(&indices, &pass.logits)?;
+    if generation == 0 {
+        at.memory.remember(&indices, &pass.logits)?;
+    }
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
     let numbers = Step {
         rate,

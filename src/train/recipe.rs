@@ -39,8 +39,11 @@ pub enum Schedule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Passes over the training rows.
+    /// Passes over the training rows; with several generations, of each of them.
     pub epochs: u32,
+    /// How many networks are trained one after the other, each from random weights. From the second on, what the run said of
+    /// each row is what the network before said in the end (born-again networks, Furlanello et al. 2018, arXiv 1805.04770).
+    pub generations: u32,
     /// Rows a step.
     pub batch_size: usize,
     /// The optimiser.
@@ -79,6 +82,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             epochs: 40,
+            generations: 1,
             batch_size: 128,
             method: Method::Sgd,
             schedule: Schedule::OneCycle,
@@ -188,6 +192,12 @@ impl Recipe {
         if self.epochs == 0 {
             return Err("epochs is 0; at least 1 is wanted".to_owned());
         }
+        if !(1..=10).contains(&self.generations) {
+            return Err(format!("generations is {}; 1 to 10 is wanted", self.generations));
+        }
+        if self.generations > 1 && self.self_distillation <= 0.0 {
+            return Err("generations above 1 are of use only with self_distillation".to_owned());
+        }
         if self.batch_size < 2 {
             return Err(format!(
                 "batch_size is {}; batch norm needs at least 2",
@@ -237,9 +247,27 @@ impl Recipe {
         raw.map(|w| w * rows as f64 / total)
     }
 
-    /// Which share of a row's target is what the run itself said of the row, in an epoch (from 1).
+    /// Epochs of all generations.
+    #[must_use]
+    pub const fn all_epochs(&self) -> u32 {
+        self.epochs.saturating_mul(self.generations)
+    }
+
+    /// An epoch of the run (from 1) as generation (from 0) and epoch in it (from 1).
+    #[must_use]
+    pub const fn place_of(&self, epoch: u32) -> (u32, u32) {
+        let before = epoch.saturating_sub(1);
+        (before / self.epochs, before % self.epochs + 1)
+    }
+
+    /// Which share of a row's target is what the run itself said of the row, in an epoch of the run (from 1): growing in
+    /// the first generation, the whole of it in later ones, which have it from the start.
     #[must_use]
     pub fn own_share(&self, epoch: u32) -> f64 {
+        let (generation, epoch) = self.place_of(epoch);
+        if generation > 0 {
+            return self.self_distillation;
+        }
         let before = f64::from(self.epochs.saturating_sub(1).max(1));
         self.self_distillation * (f64::from(epoch.saturating_sub(1)) / before).min(1.0)
     }

@@ -19,7 +19,19 @@ fn the_run_listens_to_itself_more_and_more() {
     };
     let shares = [1, 2, 6, 11].map(|e| r.own_share(e));
     assert_eq!(shares, [0.0, 0.05, 0.25, 0.5]);
-    assert!(Recipe { epochs: 1, ..r }.own_share(1).abs() < 1e-12);
+    assert!(
+        Recipe {
+            epochs: 1,
+            ..r.clone()
+        }
+        .own_share(1)
+        .abs()
+            < 1e-12
+    );
+    let two = Recipe { generations: 2, ..r };
+    assert_eq!([11, 12, 22].map(|e| two.place_of(e)), [(0, 11), (1, 1), (1, 11)]);
+    assert_eq!([1, 11, 12, 22].map(|e| two.own_share(e)), [0.0, 0.5, 0.5, 0.5]);
+    assert_eq!(two.all_epochs(), 22);
 }
 
 #[test]
@@ -59,6 +71,8 @@ fn a_file_round_trips_and_wrong_values_are_named() {
     );
     for (text, word) in [
         (r#"{"epochs":0}"#, "epochs"),
+        (r#"{"generations":0}"#, "generations"),
+        (r#"{"generations":2,"self_distillation":0}"#, "self_distillation"),
         (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
         (r#"{"learning_rte":1}"#, "learning_rte"),
         ("{", "recipe"),
