@@ -91,6 +91,36 @@ fn a_resumed_run_ends_in_the_same_bytes_as_one_that_was_never_stopped() {
 }
 
 #[test]
+fn a_second_generation_begins_anew_and_can_be_resumed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = dir.path().join("recipe.json");
+    fs::write(&recipe, r#"{"generations": 2}"#).unwrap();
+    let run = |out: &str| {
+        let mut command = small_fit(dir.path(), out);
+        command.args(["--epochs", "1", "--recipe"]).arg(&recipe);
+        command
+    };
+    let path = |name: &str| dir.path().join(name);
+    succeed(&mut run("whole"));
+    let mut child = spawn(&mut run("killed"));
+    wait_for_checkpoint(&mut child, &path("killed"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeed(run("killed").arg("--resume"));
+    let whole = fs::read(path("whole").join(LAST)).unwrap();
+    assert!(fs::read(path("killed").join(LAST)).unwrap() == whole);
+
+    // The first generation is the run without a second; the second goes over the same rows with weights of its own.
+    succeed(small_fit(dir.path(), "one").args(["--epochs", "1"]));
+    let (one, two) = (metrics(&path("one")), metrics(&path("whole")));
+    assert_eq!((one.len(), two.len()), (1, 2));
+    assert_eq!(one[0]["train_loss"], two[0]["train_loss"]);
+    assert_ne!(one[0]["train_loss"], two[1]["train_loss"]);
+    let first = fs::read(path("one").join(LAST)).unwrap();
+    assert!(first != whole);
+}
+
+#[test]
 fn another_seed_gives_other_weights() {
     let dir = tempfile::tempdir().unwrap();
     for seed in ["1", "2"] {
