@@ -12,6 +12,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     compile_loops();
     compile_block1();
+    compile_memory();
     face_model();
     link_libtorch();
 }
@@ -79,6 +80,13 @@ fn compile_block1() {
     const SOURCE: &str = "src/train/csrc/block1.cpp";
     println!("cargo:rerun-if-changed={SOURCE}");
     loops().file(SOURCE).compile("fer_block1");
+}
+
+/// What the allocator keeps.
+fn compile_memory() {
+    const SOURCE: &str = "src/csrc/memory.cpp";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    loops().file(SOURCE).compile("fer_memory");
 }
 
 /// Optimised in every profile: tests run whole networks through them.

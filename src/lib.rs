@@ -45,6 +45,7 @@ mod flags;
 pub mod fuzzing;
 pub mod http;
 pub mod image;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod reload;

@@ -17,6 +17,8 @@ use crate::{
 
 /// Wishes that may wait while a reload is under way; they share the next one.
 pub const WAITING: usize = 64;
+/// How often it is looked whether the old model has gone.
+const RETIRING: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// How a reload ended: the model that answers now, or what was refused.
 pub type Outcome = Result<Arc<Model>, Problem>;
@@ -130,8 +132,23 @@ pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
     );
     app.metrics.set_model(&model.manifest, info);
     // Who is being answered by the old model still holds it; with the last of them its workers end.
-    app.model.store(Some(Arc::clone(&model)));
+    let old = app.model.swap(Some(Arc::clone(&model)));
+    tokio::spawn(give_memory_back(old));
     Ok(model)
+}
+
+/// Waits until nobody holds the old model any more, and hands its memory and that of loading back to the system.
+async fn give_memory_back(old: Option<Arc<Model>>) {
+    if let Some(old) = old {
+        let held = Arc::downgrade(&old);
+        drop(old);
+        while held.strong_count() > 0 {
+            tokio::time::sleep(RETIRING).await;
+        }
+        // Its workers free their engines on their way out.
+        tokio::time::sleep(RETIRING).await;
+    }
+    let _ = tokio::task::spawn_blocking(crate::memory::give_back).await;
 }
 
 /// What may be said over HTTP of a model's refusal: names of files and what is wrong with them, neither folders nor

@@ -52,14 +52,6 @@ unsafe extern "C" {
         which: *const u8,
         sum: *mut f32,
     );
-    fn fer_keep_memory();
-}
-
-/// Lets the C library keep freed memory from step to step: zeroing fresh pages took 5 % of a training run. The process
-/// then holds what its largest step needed (about 0.5 GB) until it ends.
-pub fn keep_memory() {
-    // SAFETY: sets three numbers of glibc's allocator; it takes no memory of ours.
-    unsafe { fer_keep_memory() }
 }
 
 /// An element type the block writes and takes gradients in.

@@ -58,7 +58,7 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         tch::get_num_threads(),
         recipe.seed
     ));
-    super::block1::keep_memory();
+    crate::memory::keep();
     let stop = stop_on_signal()?;
     let run = Run {
         out: args.out.clone(),

@@ -143,14 +143,4 @@ CLONES void fer_block1_backward_bf16(const float *pictures, size_t n, const uint
   backward(pictures, n, grad, which, sum);
 }
 
-// Lets the C library keep freed memory for the next step, instead of handing tens of megabytes back to the system and
-// having them zeroed again, step after step. Nothing where the C library is another one.
-void fer_keep_memory(void) {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 256 << 20);
-#endif
-}
-
 }
