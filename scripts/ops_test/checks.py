@@ -207,7 +207,7 @@ def reloads(context: Context) -> str:
         early, late = min(held[:10]), min(held[-10:])
 
         # b answers; what is wrong with a copy of a is refused, and b goes on.
-        spoils = {"flipped bit": flip, "missing file": lose, "other labels": relabel}
+        spoils = {"flipped bit": flip, "missing file": lose, "other labels": relabel, "wrong shape": reshape}
         for name, spoil in spoils.items():
             broken = folder / name.replace(" ", "-")
             shutil.copytree(folder / "a", broken)
@@ -247,6 +247,14 @@ def relabel(folder: Path) -> str:
     manifest["labels"][0], manifest["labels"][1] = manifest["labels"][1], manifest["labels"][0]
     (folder / "model.json").write_text(json.dumps(manifest), encoding="utf-8")
     return "labels"
+
+
+def reshape(folder: Path) -> str:
+    """It wants pictures of another shape."""
+    manifest = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    manifest["input"]["width"] = 64
+    (folder / "model.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return "64×48×1"
 
 
 def restart(context: Context, template: str, command: object, requests: int) -> str:
