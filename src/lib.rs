@@ -23,6 +23,8 @@
 //! - [`reload`]: model folder, API keys and certificate read again while serving
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
+//! - [`traces`]: spans over OTLP
+//! - [`memory`]: what the C library's allocator keeps
 //! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
 //! - [`mod@bench`]: how fast the engines are
