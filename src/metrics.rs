@@ -1,10 +1,15 @@
 //! Every metric: its name, help, labels and buckets, in one place. All series are there from the start, so
 //! that a rate over a rare event starts at 0 and not with its first occurrence.
 
+mod labels;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, process_collector::ProcessCollector,
 };
+
+use labels::SERIES;
+pub use labels::{ROUTE_OTHER, Rejected, method_label};
 
 use crate::{
     emotion::{CLASSES, Emotion},
@@ -17,158 +22,6 @@ const SECONDS: [f64; 16] = [
 ];
 /// Faces in a batch.
 const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
-
-/// Routes as they stand in labels, with the methods and statuses that occur in ordinary life. Anything else
-/// that happens gets its series then; labels stay bounded because routes come from the router, methods
-/// from [`method_label`] and statuses from this crate.
-const SERIES: &[(&str, &[&str], &[&str])] = &[
-    (
-        "/faces",
-        &["POST"],
-        &[
-            "200", "400", "401", "408", "413", "415", "422", "429", "499", "500", "503", "504",
-        ],
-    ),
-    ("/", &["GET"], &["200"]),
-    ("/console/app.js", &["GET"], &["200"]),
-    ("/console/camera.js", &["GET"], &["200"]),
-    ("/console/faces.js", &["GET"], &["200"]),
-    ("/console/pictures.js", &["GET"], &["200"]),
-    ("/console/style.css", &["GET"], &["200"]),
-    ("/console/icon.svg", &["GET"], &["200"]),
-    (
-        "/predict",
-        &["POST"],
-        &[
-            "200", "400", "401", "408", "413", "415", "422", "429", "499", "500", "503", "504",
-        ],
-    ),
-    ("/livez", &["GET"], &["200"]),
-    ("/readyz", &["GET"], &["200", "503"]),
-    ("/healthz", &["GET"], &["200", "503"]),
-    ("/metrics", &["GET"], &["200"]),
-    ("/model", &["GET"], &["200", "401", "429", "503"]),
-    (
-        "/admin/reload",
-        &["POST"],
-        &["200", "401", "403", "422", "429", "503"],
-    ),
-    ("/openapi.yaml", &["GET"], &["200"]),
-    ("/openapi.json", &["GET"], &["200"]),
-    ("/docs", &["GET"], &["200"]),
-    ("/docs/app.js", &["GET"], &["200"]),
-    ("/docs/parts.js", &["GET"], &["200"]),
-    ("/docs/try.js", &["GET"], &["200"]),
-    ("/docs/style.css", &["GET"], &["200"]),
-    ("/v2", &["GET"], &["200", "401", "429"]),
-    ("/v2/health/live", &["GET"], &["200"]),
-    ("/v2/health/ready", &["GET"], &["200", "503"]),
-    (
-        "/v2/models/{name}",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/config",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/ready",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/infer",
-        &["POST"],
-        &[
-            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
-        ],
-    ),
-    (
-        "/v2/models/{name}/versions/{version}",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/versions/{version}/config",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/versions/{version}/ready",
-        &["GET"],
-        &["200", "401", "404", "429", "503"],
-    ),
-    (
-        "/v2/models/{name}/versions/{version}/infer",
-        &["POST"],
-        &[
-            "200", "400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504",
-        ],
-    ),
-    (ROUTE_OTHER, &["GET", "POST"], &["404"]),
-];
-
-/// The label of every path no route matches.
-pub const ROUTE_OTHER: &str = "other";
-
-/// Why work was not done, for `fer_rejected_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
-    /// No API key, or an unknown one.
-    Unauthorized,
-    /// The client sends more than it may.
-    RateLimit,
-    /// As many requests in flight as are allowed.
-    InFlight,
-    /// Bodies being held take as much memory as is allowed.
-    Buffers,
-    /// The batcher's queue is full.
-    QueueFull,
-    /// No model is ready.
-    NotReady,
-    /// The deadline passed before the work began.
-    Deadline,
-    /// The client went away before the work began.
-    ClientGone,
-}
-
-impl Rejected {
-    const ALL: [Self; 8] = [
-        Self::Unauthorized,
-        Self::RateLimit,
-        Self::InFlight,
-        Self::Buffers,
-        Self::QueueFull,
-        Self::NotReady,
-        Self::Deadline,
-        Self::ClientGone,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "unauthorized",
-            Self::RateLimit => "rate_limit",
-            Self::InFlight => "in_flight",
-            Self::Buffers => "buffers",
-            Self::QueueFull => "queue_full",
-            Self::NotReady => "not_ready",
-            Self::Deadline => "deadline",
-            Self::ClientGone => "client_gone",
-        }
-    }
-}
-
-/// The method as a label: one of the usual ones, or `other`.
-#[must_use]
-pub fn method_label(method: &axum::http::Method) -> &'static str {
-    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN
-        .into_iter()
-        .find(|k| *k == method.as_str())
-        .unwrap_or("other")
-}
 
 /// Every metric of the server. Cheap to share behind an `Arc`; all methods may be called from any thread.
 #[derive(Debug)]

@@ -7,6 +7,12 @@ async function showModel() {
   const pill = $('model');
   try {
     const response = await fetch('/model', { headers: settings().headers });
+    if (response.status === 401) {
+      // Asked again when a key is put in.
+      pill.textContent = 'The server asks for an API key: see Settings.';
+      pill.dataset.state = 'asking';
+      return;
+    }
     if (!response.ok) throw new Error();
     const model = await response.json();
     pill.textContent = `Model ${model.name} ${model.version}, ${model.engine} ${model.precision} on ${model.device}`;

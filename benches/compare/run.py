@@ -62,8 +62,8 @@ def pictures(n):
 # ---- peers: each gives a function from a batch to its logits ----------------------------------------------
 
 
-def pytorch(model, batch, threads):
-    """Eager, float, batch norm as layers of its own: how the network is usually served from PyTorch."""
+def pytorch_network(model, threads):
+    """The network as a module of PyTorch: eager, float, batch norm as layers of its own, as most serve it."""
     import torch
     from torch import nn
 
@@ -90,7 +90,13 @@ def pytorch(model, batch, threads):
         steps.append(dense)
         if name != "output":
             steps += [norm(nn.BatchNorm1d, name), nn.ReLU(), nn.Dropout(0.25)]
-    network = nn.Sequential(*steps).eval()
+    return nn.Sequential(*steps).eval()
+
+
+def pytorch(model, batch, threads):
+    import torch
+
+    network = pytorch_network(model, threads)
     x = torch.from_numpy(pictures(batch))
 
     def run():

@@ -39,6 +39,7 @@ pub mod observe;
 mod pictures;
 pub mod predict;
 pub mod problem;
+mod refusals;
 mod trace_context;
 pub mod types;
 pub mod v2;
@@ -82,6 +83,7 @@ use access::Access;
 use admin::Port;
 pub use observe::Timing;
 use problem::Problem;
+use refusals::Refusals;
 pub use trace_context::TraceParent;
 
 /// What all handlers share.
@@ -107,6 +109,8 @@ pub struct App {
     pub tls: Option<Tls>,
     /// Where spans go.
     pub traces: Traces,
+    /// Overload in the log.
+    refusals: Refusals,
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
@@ -136,6 +140,7 @@ impl App {
         Ok(Self {
             access,
             traces,
+            refusals: Refusals::default(),
             contract_json: contract::as_json()?,
             tls,
             reloads: OnceLock::new(),

@@ -170,12 +170,14 @@ impl Observed {
         took
     }
 
-    fn answered(&mut self, response: &Response, bytes_in: u64, inside: Option<&str>) {
+    fn answered(&mut self, response: &Response, bytes_in: u64, problem: Option<&Problem>) {
         let status = response.status();
         let took = self.finish(status.as_str());
         let bytes_out = response.body().size_hint().exact();
         let timing = response.extensions().get::<Timing>();
         let probe = self.is_probe();
+        let inside = problem.and_then(|p| p.inside.as_deref());
+        let overloaded = problem.is_some_and(Problem::is_overload);
         // Probes and scrapes would drown what callers ask for.
         let trace = if probe {
             None
@@ -209,6 +211,11 @@ impl Observed {
         } else if probe {
             // Every few seconds from every orchestrator, and 503 is an answer like another.
             line!(debug);
+        } else if overloaded {
+            line!(debug);
+            if let Some(refused) = self.app.refusals.one_more(Instant::now()) {
+                tracing::warn!(refused, "too much work is in flight: requests are refused");
+            }
         } else if status.is_server_error() {
             line!(warn);
         } else {
@@ -278,7 +285,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().insert(REQUEST_ID, observed.id.0.clone());
-    observed.answered(&response, bytes_in, problem.and_then(|p| p.inside).as_deref());
+    observed.answered(&response, bytes_in, problem.as_ref());
     response
 }
 
@@ -302,60 +309,4 @@ fn write_problem(response: &mut Response, problem: &Problem, body: &ProblemBody<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(value: &[u8]) -> String {
-        let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
-        RequestId::of(&headers).as_str().to_owned()
-    }
-
-    #[test]
-    fn a_visible_short_request_id_is_echoed() {
-        for good in ["a", "6b1f-42", "trace:1/2,3=\"x\"", &"x".repeat(128)] {
-            assert_eq!(id(good.as_bytes()), good);
-        }
-    }
-
-    #[test]
-    fn anything_else_gets_an_id_of_its_own() {
-        for bad in [
-            &b""[..],
-            b"a b",
-            b"a\tb",
-            "ä".as_bytes(),
-            "x".repeat(129).as_bytes(),
-        ] {
-            let made = id(bad);
-            assert_eq!(
-                uuid::Uuid::parse_str(&made).unwrap().get_version_num(),
-                7,
-                "{made}"
-            );
-        }
-        assert_ne!(id(b""), id(b""));
-    }
-
-    #[test]
-    fn server_timing_is_in_milliseconds() {
-        let timing = Timing {
-            decode: Duration::from_micros(1500),
-            queue: Duration::ZERO,
-            infer: Duration::from_nanos(1_234_567),
-            ..Timing::default()
-        };
-        assert_eq!(
-            timing.header().unwrap(),
-            "decode;dur=1.500, queue;dur=0.000, infer;dur=1.234"
-        );
-        let timing = Timing {
-            detect: Some(Duration::from_millis(25)),
-            ..timing
-        };
-        assert_eq!(
-            timing.header().unwrap(),
-            "decode;dur=1.500, detect;dur=25.000, queue;dur=0.000, infer;dur=1.234"
-        );
-    }
-}
+mod tests;

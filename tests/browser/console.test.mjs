@@ -261,3 +261,22 @@ test('a server that is gone is said to be gone', async () => {
   await page.getByRole('alert').filter({ hasText: 'The server cannot be reached.' }).waitFor();
   await page.finish();
 });
+
+test('a server that wants a key says so, and gets it', async () => {
+  const key = 'a-key-of-more-than-32-characters-for-this-test';
+  const keys = join(folder, 'keys');
+  writeFileSync(keys, `${key}\n`, { mode: 0o600 });
+  await startServer('--api-keys', keys);
+  const page = await open(browser, {}, 'The server asks for an API key: see Settings.', [/status of 401/]);
+  await page.setInputFiles('#files', photo);
+  await card(page, 'group.png').getByRole('alert').filter({ hasText: /key/i }).waitFor();
+  await page.getByText('Settings', { exact: true }).click();
+  await page.getByLabel(/^API key/).fill(key);
+  await page.keyboard.press('Tab');
+  await page.getByText(/^Model /).waitFor();
+  await page.getByRole('button', { name: 'Remove all' }).click();
+  await page.setInputFiles('#files', photo);
+  await answered(page, 'group.png');
+  await accessible(page, 'key');
+  await page.finish();
+});

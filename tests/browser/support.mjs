@@ -26,10 +26,10 @@ const freePort = () => new Promise((done) => {
   });
 });
 
-export async function startServer() {
+export async function startServer(...flags) {
   const port = await freePort();
   origin = `http://127.0.0.1:${port}`;
-  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m'];
+  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m', ...flags];
   server = spawn(process.env.FER_SERVE, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
   const end = Date.now() + PATIENCE;
   for (;;) {
@@ -82,14 +82,14 @@ export function launch(...args) {
   });
 }
 
-/** A page that remembers everything it should not do. */
-export async function open(browser, options = {}) {
+/** A page that remembers everything it should not do; `says` is what it comes to say of the model. */
+export async function open(browser, options = {}, says = /^Model /, expected = []) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write', 'camera'], { origin });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const wrong = [];
-  page.expected = [];
+  page.expected = expected;
   page.on('pageerror', (error) => wrong.push(`uncaught: ${error}`));
   page.on('console', (message) => {
     if (!['error', 'warning'].includes(message.type())) return;
@@ -108,7 +108,7 @@ export async function open(browser, options = {}) {
     await context.close();
   };
   await page.goto(`${origin}/`);
-  await page.getByText(/^Model /).waitFor();
+  await page.getByText(says).waitFor();
   return page;
 }
 

@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use super::{Hint, Problem};
 use crate::{batcher::ClassifyError, image::ImageError};
 
+const OVERLOADED: &str = "overloaded";
+
 impl Problem {
     /// 400, for what no other code names.
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -247,11 +249,17 @@ impl Problem {
         .inside(inside)
     }
 
+    /// Whether it is [`Problem::overloaded`].
+    #[must_use]
+    pub fn is_overload(&self) -> bool {
+        self.code == OVERLOADED
+    }
+
     /// 503: there is as much work in flight as is allowed.
     #[must_use]
     pub fn overloaded() -> Self {
         Self::unavailable(
-            "overloaded",
+            OVERLOADED,
             "The server is at its limit.",
             "too much work is in flight; try again after the time in Retry-After",
         )
