@@ -13,7 +13,7 @@ use std::{fs, hint::black_box, path::Path, time::Duration};
 
 use fer_serve::image::{Limits, SIDE, decode};
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const REPEATS: usize = 15;

@@ -74,9 +74,9 @@ struct RunArgs {
     /// Most faces of a photo that are answered, the largest ones
     #[arg(long, env = "FER_MAX_FACES", value_name = "N", default_value = "64", value_parser = count(Options::MOST_FACES))]
     max_faces: NonZeroUsize,
-    /// Most faces in a batch
-    #[arg(long, env = "FER_MAX_BATCH", value_name = "N", default_value = "32", value_parser = count(1024))]
-    max_batch: NonZeroUsize,
+    /// Most faces in a batch [default: 8; 32 on CUDA]
+    #[arg(long, env = "FER_MAX_BATCH", value_name = "N", value_parser = count(1024))]
+    max_batch: Option<NonZeroUsize>,
     /// How long the oldest face waits for others to fill a batch; worth a millisecond on a GPU only
     #[arg(long, env = "FER_BATCH_LINGER", value_name = "TIME", default_value = "0s", value_parser = duration)]
     batch_linger: Duration,
@@ -148,8 +148,7 @@ pub struct Config {
     pub detect_threads: NonZeroUsize,
     /// Most faces of a photo that are answered.
     pub max_faces: NonZeroUsize,
-    /// Most faces in a batch.
-    pub max_batch: NonZeroUsize,
+    max_batch: Option<NonZeroUsize>,
     /// How long the oldest face waits for others.
     pub batch_linger: Duration,
     /// Connections that may be open.
@@ -186,6 +185,15 @@ impl Config {
     pub fn workers(&self, cuda: bool) -> NonZeroUsize {
         self.workers
             .unwrap_or(if cuda { NonZeroUsize::MIN } else { self.cpus })
+    }
+
+    /// Most faces in a batch: what was asked for, else 8 (no CPU engine is faster with more, and whoever is in a batch waits for
+    /// all of it), or 32 on CUDA.
+    #[must_use]
+    pub fn max_batch(&self, cuda: bool) -> NonZeroUsize {
+        const CPU: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+        const CUDA: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+        self.max_batch.unwrap_or(if cuda { CUDA } else { CPU })
     }
 
     /// Requests in flight: what was asked for, else 128 for each CPU worker. At 4 × capacity the line in

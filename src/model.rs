@@ -37,7 +37,7 @@ impl Model {
         let layout = Layout {
             workers: config.workers(cuda),
             policy: Policy {
-                max_batch: config.max_batch,
+                max_batch: config.max_batch(cuda),
                 linger: config.batch_linger,
             },
             queue: config.queue(cuda),

@@ -243,7 +243,7 @@ fn log_config(config: &Config, cuda: bool) {
         decode_threads = config.decode_threads,
         detect_threads = config.detect_threads,
         max_faces = config.max_faces,
-        max_batch = config.max_batch,
+        max_batch = config.max_batch(cuda),
         batch_linger = ?config.batch_linger,
         queue = config.queue(cuda),
         "configuration"

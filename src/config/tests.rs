@@ -54,6 +54,10 @@ fn defaults_follow_the_device() {
     assert_eq!(config.workers(true).get(), 1);
     assert_eq!(config.max_in_flight(false), 768);
     assert_eq!(config.queue(false), 3072);
+    assert_eq!(
+        (config.max_batch(false).get(), config.max_batch(true).get()),
+        (8, 32)
+    );
     let config = run(&["--workers", "3", "--queue", "99", "--max-in-flight", "7"]).unwrap();
     assert_eq!(
         (

@@ -5,14 +5,9 @@ mod reload;
 use std::path::PathBuf;
 
 use reqwest::{Method, RequestBuilder};
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{
-    Answer, Server,
-    model::{self, Late},
-    pictures,
-};
+use crate::support::{Answer, Server, model, pictures};
 
 const KEY: &str = "the-shop-0123456789abcdef";
 const OTHER: &str = "the-lab-0123456789abcdef";
