@@ -82,6 +82,18 @@ fn number(value: &Value) -> String {
         .map_or_else(|| "–".to_owned(), |x| format!("{x:.4}"))
 }
 
+/// Epochs of the run whose network this is.
+fn last_stage_epochs(training: &Value) -> u64 {
+    let recipe = &training["recipe"];
+    let taught = recipe["distillation"]["teachers"].as_u64().unwrap_or(0) > 0;
+    let epochs = if taught {
+        &recipe["distillation"]["epochs"]
+    } else {
+        &recipe["epochs"]
+    };
+    epochs.as_u64().unwrap_or_default()
+}
+
 fn recipe(text: &mut String, training: &Value) {
     text.push_str("## Recipe\n\n");
     let rows = &training["rows"];
@@ -101,8 +113,7 @@ fn recipe(text: &mut String, training: &Value) {
         let _ = writeln!(
             text,
             "- epoch {epoch} of {} was kept, with {accuracy:.4} on the rows to choose by",
-            training["recipe"]["epochs"].as_u64().unwrap_or_default()
-                * training["recipe"]["generations"].as_u64().unwrap_or(1)
+            last_stage_epochs(training)
         );
     }
     if let (Some(seconds), Some(epochs)) = (training["seconds"].as_f64(), training["epochs_trained"].as_u64())
@@ -112,6 +123,11 @@ fn recipe(text: &mut String, training: &Value) {
             "- {:.0} minutes of training steps in {epochs} epochs (of an epoch that was interrupted, only the last part)",
             seconds / 60.0
         );
+    }
+    for teacher in training["teachers"].as_array().into_iter().flatten() {
+        if let (Some(name), Some(sha256)) = (teacher["name"].as_str(), teacher["sha256"].as_str()) {
+            let _ = writeln!(text, "- learnt from {name} (SHA-256 `{sha256}`)");
+        }
     }
     let from = &training["started_from"];
     if let (Some(name), Some(sha256)) = (from["name"].as_str(), from["sha256"].as_str()) {

@@ -50,6 +50,29 @@ pub struct State {
     /// Where its first weights come from; without it they were random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_from: Option<StartedFrom>,
+    /// The networks it learns from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<Vec<StartedFrom>>,
+}
+
+impl State {
+    /// Notes the teachers of a run at its start, and holds a resumed one to them.
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] if they are others than before.
+    pub fn learns_from(&mut self, teachers: &[StartedFrom], path: &Path) -> Result<(), TrainError> {
+        match &self.teachers {
+            Some(before) if before != teachers => Err(TrainError::Invalid {
+                path: path.to_owned(),
+                reason: "has learnt from other teachers than those beside it".to_owned(),
+            }),
+            None if !teachers.is_empty() => {
+                self.teachers = Some(teachers.to_vec());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The rows a run sees.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{TrainError, precision::Precision, recipe::Recipe};
+use super::{TrainError, export::Identity, precision::Precision, recipe::Recipe};
 use crate::engine::{self, Chosen, DeviceRequest, EngineRequest, ModelFolder};
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
@@ -60,7 +60,7 @@ pub struct FitArgs {
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Passes over the training rows [default: the recipe's; 40 by default]
+    /// Passes over the training rows of each network [default: the recipe's; 40 by default]
     #[arg(long, env = "FER_EPOCHS", value_name = "N")]
     pub epochs: Option<u32>,
     /// Rows a step [default: the recipe's; 128 by default]
@@ -252,6 +252,17 @@ pub struct IdentityArgs {
     pub model_version: String,
 }
 
+impl IdentityArgs {
+    /// As the model folder has them.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            name: self.model_name.clone(),
+            version: self.model_version.clone(),
+        }
+    }
+}
+
 /// `--precision`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionRequest {
@@ -325,6 +336,7 @@ impl FitArgs {
             RecipeSource::File(path) => Recipe::from_file(path)?,
         };
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
+        recipe.distillation.epochs = self.epochs.unwrap_or(recipe.distillation.epochs);
         recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
         recipe.learning_rate = self.learning_rate.unwrap_or(recipe.learning_rate);
         recipe.seed = self.seed.unwrap_or(recipe.seed);

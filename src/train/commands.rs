@@ -11,20 +11,16 @@ use std::{
 
 use super::{
     TrainError,
-    checkpoint::{State, load_average},
-    cli::{ExportArgs, FitArgs, IdentityArgs, PredictArgs, RowArgs},
+    checkpoint::load_average,
+    cli::{ExportArgs, FitArgs, PredictArgs, RowArgs},
     data::{Dataset, Options, Reader, Usage},
-    eval::note_time,
-    evaluate::Scores,
-    export::{Identity, export, write_manifest},
-    fit::{BEST, LAST, Outcome, Run, fit},
-    measure::{self, BATCH, classify},
-    network::Network,
-    progress::{EpochRecord, METRICS, class_counts_line, read_records, say},
-    quantise,
-    temperature::{self, calibration_line},
+    fit::Run,
+    folder::write_folder,
+    measure::{BATCH, classify},
+    progress::{METRICS, class_counts_line, read_records, say},
+    stages,
 };
-use crate::engine::{ModelFolder, Tempering, TorchScript};
+use crate::engine::ModelFolder;
 
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
 const STOPPED: u8 = 130;
@@ -48,9 +44,14 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         valid.len(),
         class_counts_line(&valid.class_counts())
     ));
+    let last = recipe.last_stage();
+    let teachers = match recipe.distillation.teachers {
+        0 => String::new(),
+        n => format!("{n} teachers of {} epochs, then ", recipe.epochs),
+    };
     say(&format!(
-        "{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",
-        recipe.all_epochs(),
+        "{teachers}{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",
+        last.epochs,
         train.len() / recipe.batch_size.min(train.len()),
         recipe.batch_size.min(train.len()),
         precision.name(),
@@ -69,32 +70,8 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         init: args.init.clone(),
         stop: &stop,
     };
-    match fit(&train, &valid, &recipe, &run)? {
-        Outcome::Stopped { epoch, step } => {
-            say(&format!(
-                "stopped after epoch {epoch}, step {step}; {} holds it: the same command with --resume goes on",
-                args.out.join(LAST).display()
-            ));
-            Ok(STOPPED)
-        }
-        Outcome::Finished(best) => {
-            say(&format!(
-                "best: epoch {} with validation accuracy {:.4}",
-                best.epoch, best.accuracy
-            ));
-            let (network, state) = load_average(&args.out.join(BEST))?;
-            write_folder(
-                &network,
-                &state,
-                &args.identity,
-                Some(&valid),
-                Some(&train),
-                &read_records(&args.out.join(METRICS))?,
-                &args.out.join("model"),
-            )?;
-            Ok(0)
-        }
-    }
+    let finished = stages::run(&train, &valid, &recipe, &run, &args.identity.identity())?;
+    Ok(finished.map_or(STOPPED, |()| 0))
 }
 
 fn stop_on_signal() -> Result<Arc<AtomicBool>, TrainError> {
@@ -208,71 +185,13 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     write_folder(
         &network,
         &state,
-        &args.identity,
+        &args.identity.identity(),
         data.as_ref(),
         train.as_ref(),
         &records,
         &args.out,
     )?;
     Ok(0)
-}
-
-/// Exports, then scores what was exported through the serving engine, so that the scores written down are
-/// those of the files.
-fn write_folder(
-    network: &Network,
-    state: &State,
-    identity: &IdentityArgs,
-    data: Option<&Dataset>,
-    train: Option<&Dataset>,
-    records: &[EpochRecord],
-    out: &Path,
-) -> Result<(), TrainError> {
-    let identity = Identity {
-        name: identity.model_name.clone(),
-        version: identity.model_version.clone(),
-    };
-    let mut manifest = export(network, state, &identity, out)?;
-    note_time(&mut manifest.training, records);
-    let mut measured = None;
-    if let Some(data) = data {
-        // The manifest names no temperature yet: these are the network's own logits.
-        let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
-        let logits = measure::logits(&mut engine, data, Ok)?;
-        manifest.calibration = fitted_temperature(&logits)?;
-        let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
-        say(&scores.to_string());
-        manifest.scores = json(&scores)?;
-        measured = Some((data, logits));
-    }
-    write_manifest(&manifest, out)?;
-    let folder = ModelFolder::open(out)?;
-    match train {
-        Some(train) => quantise::quantise(
-            &folder,
-            train,
-            measured.as_ref().map(|(d, l)| (*d, l.as_slice())),
-            out,
-        )?,
-        None => quantise::without(&folder, out)?,
-    }
-    super::card::write(&manifest, out)?;
-    say(&format!("model folder written to {}", out.display()));
-    Ok(())
-}
-
-/// The temperature of the rows, with a line on what it does; none if they are too few.
-pub(super) fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
-    let fitted = temperature::fit(logits)?;
-    match &fitted {
-        Some(t) => say(&calibration_line(t)),
-        None => say(&format!(
-            "probabilities are not calibrated: {} rows are too few, {} are wanted",
-            logits.len(),
-            temperature::LEAST_ROWS
-        )),
-    }
-    Ok(fitted)
 }
 
 pub(super) fn print(text: &str) -> Result<(), TrainError> {

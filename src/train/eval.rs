@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use super::{
     TrainError, card,
     cli::{EvalArgs, UsageArg},
-    commands::{fitted_temperature, json, load, print},
+    commands::{json, load, print},
     data::{Dataset, Usage},
     evaluate::Scores,
     export::write_manifest,
+    folder::fitted_temperature,
     measure, plots,
     progress::{EpochRecord, METRICS, read_records, say},
     robustness::Robustness,
@@ -156,9 +157,9 @@ pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord
         say("the records are of another run than the model: its training time is not taken from them");
         return;
     }
-    if let (Some(last), Some(object)) = (records.last(), training.as_object_mut()) {
+    if let (false, Some(object)) = (records.is_empty(), training.as_object_mut()) {
         let seconds: f64 = records.iter().map(|r| r.seconds).sum();
-        object.insert("epochs_trained".to_owned(), last.epoch.into());
+        object.insert("epochs_trained".to_owned(), records.len().into());
         object.insert("seconds".to_owned(), seconds.round().into());
     }
 }

@@ -143,6 +143,9 @@ pub fn export(
     if let (Some(from), Some(object)) = (&state.started_from, training.as_object_mut()) {
         object.insert("started_from".to_owned(), serde_json::json!(from));
     }
+    if let (Some(teachers), Some(object)) = (&state.teachers, training.as_object_mut()) {
+        object.insert("teachers".to_owned(), serde_json::json!(teachers));
+    }
     let manifest = Manifest {
         name: identity.name.clone(),
         version: identity.version.clone(),

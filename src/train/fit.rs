@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
+use rand::{SeedableRng, seq::SliceRandom};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Device, Kind, Tensor};
 
 use super::{
     TrainError, augment,
+    batch::{Batch, seed_for},
     checkpoint::{Best, Checkpoint, State, Sums, load_network},
     data::Dataset,
     evaluate::Scores,
@@ -22,6 +23,7 @@ use super::{
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
     targets::{Memory, cross_entropy},
+    teachers::Teachers,
 };
 use crate::{
     emotion::{Emotion, Probabilities},
@@ -35,7 +37,7 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 
 /// A run, apart from its recipe.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run<'a> {
     /// Where checkpoints and records go.
     pub out: PathBuf,
@@ -67,14 +69,21 @@ pub enum Outcome {
     },
 }
 
-/// Trains a network on `train`, validates its averaged weights on `valid` after every epoch, keeps the best.
+/// Trains a network on `train` by the recipe's last stage, validates its averaged weights on `valid` after every epoch, keeps the
+/// best. `teachers` are those of that stage; none where the recipe has none.
 ///
 /// A run that is stopped and resumed passes through the same weights, bit for bit, as one that is not: what
 /// is random follows from seed, epoch and step alone, and the order of additions from the thread count.
 ///
 /// # Errors
 /// [`TrainError`]: files, libtorch, a loss that is not finite, or a checkpoint of another recipe or other rows.
-pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Result<Outcome, TrainError> {
+pub fn fit(
+    train: &Dataset,
+    valid: &Dataset,
+    recipe: &Recipe,
+    run: &Run<'_>,
+    teachers: &mut Teachers,
+) -> Result<Outcome, TrainError> {
     std::fs::create_dir_all(&run.out).map_err(TrainError::file(&run.out))?;
     let last = run.out.join(LAST);
     let mut at = if run.resume {
@@ -82,25 +91,22 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
     } else {
         start(train, valid, recipe, run)?
     };
+    at.state.learns_from(teachers.origins(), &last)?;
     let mut history = History::open(&run.out, at.state.epoch)?;
-    let recipe = at.state.recipe.clone();
+    let recipe = at.state.recipe.last_stage();
     let batch = recipe.batch_size.min(train.len());
     let steps = train.len() / batch;
-    let mut progress = Progress::new(recipe.all_epochs(), steps, batch);
+    let mut progress = Progress::new(recipe.epochs, steps, batch);
     let mut saved = Instant::now();
-    while at.state.epoch < recipe.all_epochs() {
+    while at.state.epoch < recipe.epochs {
         let epoch = at.state.epoch + 1;
-        let (generation, within) = recipe.place_of(epoch);
-        if generation > 0 && within == 1 && at.state.step == 0 {
-            at.begin_again(generation)?;
-        }
         let order = shuffled(train.len(), recipe.seed, epoch);
         let started = Instant::now();
         let first_step = at.state.step;
         progress.start(epoch, first_step);
         while at.state.step < steps {
             let rows = &order[at.state.step * batch..][..batch];
-            step(&mut at, train, rows, steps, run)?;
+            step(&mut at, train, rows, (&recipe, steps), run, teachers)?;
             at.state.step += 1;
             progress.step(&at.state.sums);
             let stop = run.stop.load(Ordering::Relaxed);
@@ -132,7 +138,7 @@ pub fn fit(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> 
         // The record first: resuming drops records past its checkpoint, but could not make up a missing one.
         let trained = (steps - first_step) * batch;
         let rate = recipe.rate_at(
-            u64::from(within) * steps as u64,
+            u64::from(epoch) * steps as u64,
             u64::from(recipe.epochs) * steps as u64,
         );
         let record = EpochRecord::new(epoch, rate, &sums, &scores, seconds, trained, better);
@@ -163,7 +169,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
             run.out.display()
         )));
     }
-    tch::manual_seed(seed_for(recipe.seed, 0, 0));
+    tch::manual_seed(seed_for(recipe.last_stage().seed, 0, 0));
     let network = Network::new(run.device)?;
     if let Some(path) = &run.init {
         load_network(path, &network)?;
@@ -178,6 +184,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
         sums: Sums::default(),
         best: None,
         started_from: run.init.as_deref().map(StartedFrom::of).transpose()?,
+        teachers: None,
     };
     Ok(Checkpoint {
         average: network.snapshot()?,
@@ -186,19 +193,6 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
         network,
         state,
     })
-}
-
-impl Checkpoint {
-    /// New weights and a new optimiser; what was said of the rows stays.
-    fn begin_again(&mut self, generation: u32) -> Result<(), TrainError> {
-        // Steps count from 1 and rows from 1: no other seed of the run is this one.
-        let which = usize::MAX - generation as usize;
-        tch::manual_seed(seed_for(self.state.recipe.seed, 0, which));
-        self.network = Network::new(self.network.device())?;
-        self.average = self.network.snapshot()?;
-        self.optimiser = Optimiser::new(&self.network, self.state.recipe.method)?;
-        Ok(())
-    }
 }
 
 fn resume(
@@ -245,32 +239,19 @@ fn step(
     at: &mut Checkpoint,
     train: &Dataset,
     rows: &[usize],
-    steps: usize,
+    (recipe, steps): (&Recipe, usize),
     run: &Run<'_>,
+    teachers: &mut Teachers,
 ) -> Result<(), TrainError> {
-    let recipe = &at.state.recipe;
     let epoch = at.state.epoch + 1;
-    let (generation, within) = recipe.place_of(epoch);
-    let done = u64::from(within - 1) * steps as u64 + at.state.step as u64;
+    let done = u64::from(at.state.epoch) * steps as u64 + at.state.step as u64;
     let seed = seed_for(recipe.seed, epoch, at.state.step + 1);
     // libtorch's generator draws the dropout.
     tch::manual_seed(seed);
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.cast_unsigned());
-    let mut pixels = vec![0f32; rows.len() * PIXELS];
-    let mut labels = Vec::with_capacity(rows.len());
-    for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
-        let mirror = mirrored(recipe, epoch, *row, &mut rng);
-        augment::view(
-            train.face(*row),
-            mirror,
-            &recipe.augmentation,
-            &recipe.input,
-            &mut rng,
-            out,
-        )
-        .map_err(TrainError::Draw)?;
-        labels.push(i64::from(train.label(*row) as u8));
-    }
+    let taught = !teachers.origins().is_empty();
+    // Only the teachers can say what a mixture is.
+    let mixup = if taught { recipe.distillation.mixup } else { 0.0 };
+    let Batch { pixels, labels } = Batch::draw(train, rows, recipe, epoch, seed, mixup)?;
     let labels = Tensor::f_from_slice(&labels)?;
     let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
         .f_to_kind(Kind::Float)?
@@ -278,18 +259,21 @@ fn step(
         .f_to_device(run.device)?;
     let indices = rows.iter().map(|r| *r as i64).collect::<Vec<_>>();
     let indices = Tensor::f_from_slice(&indices)?;
-    let share = recipe.own_share(epoch);
-    let targets = at
-        .memory
-        .targets(&indices, &labels, recipe.label_smoothing, share)?
-        .f_to_device(run.device)?;
+    let targets = if taught {
+        teachers.targets(&pixels, &recipe.input)?
+    } else {
+        let share = recipe.own_share(epoch);
+        at.memory
+            .targets(&indices, &labels, recipe.label_smoothing, share)?
+    }
+    .f_to_device(run.device)?;
     let labels = labels.f_to_device(run.device)?;
     let pass = at
         .network
         .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
     let loss = cross_entropy(&pass.logits, &targets, &weights)?;
     pass.backward(&loss)?;
-    if generation == 0 {
+    if !taught {
         at.memory.remember(&indices, &pass.logits)?;
     }
     let rate = recipe.rate_at(done, u64::from(recipe.epochs) * steps as u64);
@@ -319,15 +303,6 @@ fn step(
     at.state.sums.correct += correct.unsigned_abs();
     at.state.sums.rows += rows.len() as u64;
     Ok(())
-}
-
-/// Whether this epoch's view of a row is mirrored.
-fn mirrored(recipe: &Recipe, epoch: u32, row: usize, rng: &mut impl Rng) -> bool {
-    if (recipe.augmentation.flip - 0.5).abs() < f64::EPSILON {
-        (seed_for(recipe.seed, 0, row + 1) ^ i64::from(epoch)) & 1 == 1
-    } else {
-        rng.random::<f64>() < recipe.augmentation.flip
-    }
 }
 
 /// Scores of a network on plain faces, in float.
@@ -362,17 +337,4 @@ fn shuffled(rows: usize, seed: u64, epoch: u32) -> Vec<usize> {
         seed_for(seed, epoch, 0).cast_unsigned(),
     ));
     order
-}
-
-/// A seed for one step of one epoch (step 0 is the epoch's order; epoch 0 the first weights): SplitMix64's
-/// finaliser over the three, so that neighbours share nothing.
-fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
-    let mut z = seed
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .wrapping_add(u64::from(epoch) << 32)
-        .wrapping_add(step as u64)
-        .wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)).cast_signed()
 }

@@ -3,12 +3,14 @@
 //! - [`data`]: the CSV layouts, streamed
 //! - [`recipe`]: every number a run depends on
 //! - [`augment`]: one face → one random view of it
+//! - [`batch`]: the views of a step
 //! - [`network`]: the table of layers, forward and backward
 //! - [`origin`]: where the first weights come from
 //! - [`optimiser`]: SGD with state that can be saved
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
-//! - [`export`]: checkpoint → model folder, batch norm folded
+//! - `stages`: the teachers' runs, then that of the network that learns from them; [`teachers`]: what they say of a view
+//! - [`export`]: checkpoint → model folder, batch norm folded; `folder`: with its scores, calibration and card
 //! - [`eval`]: what `fer-train eval` does
 //! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
 //! - [`robustness`]: what small changes to the pictures cost
@@ -18,6 +20,7 @@
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
+pub mod batch;
 pub mod block1;
 mod card;
 pub mod checkpoint;
@@ -28,6 +31,7 @@ pub mod eval;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
+mod folder;
 mod measure;
 pub mod network;
 pub mod optimiser;
@@ -38,7 +42,9 @@ pub mod progress;
 mod quantise;
 pub mod recipe;
 pub mod robustness;
+mod stages;
 pub mod targets;
+pub mod teachers;
 pub mod temperature;
 pub mod tensorboard;
 

@@ -8,8 +8,10 @@ use super::TrainError;
 use crate::{emotion::CLASSES, engine::InputSpec};
 
 mod augmentation;
+mod distillation;
 
 pub use augmentation::Augmentation;
+pub use distillation::Distillation;
 
 /// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,11 +41,8 @@ pub enum Schedule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Passes over the training rows; with several generations, of each of them.
+    /// Passes over the training rows; with teachers, of each of them.
     pub epochs: u32,
-    /// How many networks are trained one after the other, each from random weights. From the second on, what the run said of
-    /// each row is what the network before said in the end (born-again networks, Furlanello et al. 2018, arXiv 1805.04770).
-    pub generations: u32,
     /// Rows a step.
     pub batch_size: usize,
     /// The optimiser.
@@ -72,6 +71,8 @@ pub struct Recipe {
     pub dropout: Dropout,
     /// Augmentation.
     pub augmentation: Augmentation,
+    /// A last stage that learns from several networks trained by the rest.
+    pub distillation: Distillation,
     /// Scaling of the gray values.
     pub input: InputSpec,
     /// Where all of a run's randomness comes from.
@@ -82,7 +83,6 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             epochs: 40,
-            generations: 1,
             batch_size: 128,
             method: Method::Sgd,
             schedule: Schedule::OneCycle,
@@ -96,6 +96,7 @@ impl Default for Recipe {
             average_decay: 0.998,
             dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.3, 0.3]),
             augmentation: Augmentation::default(),
+            distillation: Distillation::default(),
             // Mean and deviation of the training split's pixels.
             input: InputSpec {
                 width: 48,
@@ -125,6 +126,10 @@ impl Recipe {
             average_decay: 0.0,
             dropout: Dropout([0.2, 0.2, 0.2, 0.25, 0.5, 0.5]),
             augmentation: Augmentation::NONE,
+            distillation: Distillation {
+                teachers: 0,
+                ..Distillation::default()
+            },
             input: InputSpec {
                 mean: 0.0,
                 std: 1.0,
@@ -152,6 +157,10 @@ impl Recipe {
                 ..Augmentation::NONE
             },
             average_decay: 0.99,
+            distillation: Distillation {
+                teachers: 0,
+                ..Distillation::default()
+            },
             ..Self::default()
         }
     }
@@ -192,12 +201,18 @@ impl Recipe {
         if self.epochs == 0 {
             return Err("epochs is 0; at least 1 is wanted".to_owned());
         }
-        if !(1..=10).contains(&self.generations) {
-            return Err(format!("generations is {}; 1 to 10 is wanted", self.generations));
+        let d = &self.distillation;
+        if d.teachers > 10 {
+            return Err(format!(
+                "distillation.teachers is {}; at most 10 are wanted",
+                d.teachers
+            ));
         }
-        if self.generations > 1 && self.self_distillation <= 0.0 {
-            return Err("generations above 1 are of use only with self_distillation".to_owned());
+        if d.epochs == 0 {
+            return Err("distillation.epochs is 0; at least 1 is wanted".to_owned());
         }
+        within("distillation.rate_share", d.rate_share, 1e-6, 10.0)?;
+        within("distillation.mixup", d.mixup, 0.0, 1.0)?;
         if self.batch_size < 2 {
             return Err(format!(
                 "batch_size is {}; batch norm needs at least 2",
@@ -212,7 +227,7 @@ impl Recipe {
         within("self_distillation", self.self_distillation, 0.0, 0.99)?;
         within("balance", self.balance, 0.0, 1.0)?;
         within("average_decay", self.average_decay, 0.0, 0.999_999)?;
-        for rate in self.dropout.0 {
+        for rate in self.dropout.0.into_iter().chain(d.dropout.0) {
             within("dropout", rate, 0.0, 0.95)?;
         }
         let a = &self.augmentation;
@@ -247,27 +262,9 @@ impl Recipe {
         raw.map(|w| w * rows as f64 / total)
     }
 
-    /// Epochs of all generations.
-    #[must_use]
-    pub const fn all_epochs(&self) -> u32 {
-        self.epochs.saturating_mul(self.generations)
-    }
-
-    /// An epoch of the run (from 1) as generation (from 0) and epoch in it (from 1).
-    #[must_use]
-    pub const fn place_of(&self, epoch: u32) -> (u32, u32) {
-        let before = epoch.saturating_sub(1);
-        (before / self.epochs, before % self.epochs + 1)
-    }
-
-    /// Which share of a row's target is what the run itself said of the row, in an epoch of the run (from 1): growing in
-    /// the first generation, the whole of it in later ones, which have it from the start.
+    /// Which share of a row's target is what the run itself said of the row, in an epoch of the run (from 1).
     #[must_use]
     pub fn own_share(&self, epoch: u32) -> f64 {
-        let (generation, epoch) = self.place_of(epoch);
-        if generation > 0 {
-            return self.self_distillation;
-        }
         let before = f64::from(self.epochs.saturating_sub(1).max(1));
         self.self_distillation * (f64::from(epoch.saturating_sub(1)) / before).min(1.0)
     }

@@ -91,33 +91,67 @@ fn a_resumed_run_ends_in_the_same_bytes_as_one_that_was_never_stopped() {
 }
 
 #[test]
-fn a_second_generation_begins_anew_and_can_be_resumed_too() {
+fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
-    let recipe = dir.path().join("recipe.json");
-    fs::write(&recipe, r#"{"generations": 2}"#).unwrap();
-    let run = |out: &str| {
+    let recipe = |teachers: u32| {
+        let path = dir.path().join(format!("{teachers}.json"));
+        fs::write(
+            &path,
+            format!(r#"{{"distillation": {{"teachers": {teachers}}}}}"#),
+        )
+        .unwrap();
+        path
+    };
+    let run = |out: &str, teachers: u32| {
         let mut command = small_fit(dir.path(), out);
-        command.args(["--epochs", "1", "--recipe"]).arg(&recipe);
+        command.args(["--epochs", "1", "--recipe"]).arg(recipe(teachers));
         command
     };
     let path = |name: &str| dir.path().join(name);
-    succeed(&mut run("whole"));
-    let mut child = spawn(&mut run("killed"));
-    wait_for_checkpoint(&mut child, &path("killed"));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    succeed(run("killed").arg("--resume"));
-    let whole = fs::read(path("whole").join(LAST)).unwrap();
-    assert!(fs::read(path("killed").join(LAST)).unwrap() == whole);
+    let last = |name: &str| fs::read(path(name).join(LAST)).unwrap();
+    succeed(&mut run("whole", 2));
+    for (out, stage) in [("second", "second/teacher-2"), ("student", "student")] {
+        let mut child = spawn(&mut run(out, 2));
+        wait_for_checkpoint(&mut child, &path(stage));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let resumed = succeed(run(out, 2).arg("--resume"));
+        assert!(
+            stderr(&resumed).contains("finished before"),
+            "{}",
+            stderr(&resumed)
+        );
+        assert!(last(out) == last("whole"), "{out}");
+    }
 
-    // The first generation is the run without a second; the second goes over the same rows with weights of its own.
-    succeed(small_fit(dir.path(), "one").args(["--epochs", "1"]));
-    let (one, two) = (metrics(&path("one")), metrics(&path("whole")));
-    assert_eq!((one.len(), two.len()), (1, 2));
-    assert_eq!(one[0]["train_loss"], two[0]["train_loss"]);
-    assert_ne!(one[0]["train_loss"], two[1]["train_loss"]);
-    let first = fs::read(path("one").join(LAST)).unwrap();
-    assert!(first != whole);
+    // A teacher is the run that its seed gives; the network that learns from them is another.
+    for (which, seed) in [("1", "1"), ("2", "2")] {
+        succeed(run(&format!("alone-{which}"), 0).args(["--seed", seed]));
+        assert!(last(&format!("alone-{which}")) == last(&format!("whole/teacher-{which}")));
+    }
+    assert!(last("whole") != last("whole/teacher-1"));
+    let manifest = fs::read(path("whole/model/model.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let training = &manifest["training"];
+    assert_eq!(training["teachers"].as_array().unwrap().len(), 2);
+    assert_eq!(training["started_from"], training["teachers"][0]);
+    assert_eq!(training["epochs_trained"], 3);
+
+    let refused = |command: &mut Command, word: &str| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    };
+    refused(
+        run("whole", 2).args(["--resume", "--seed", "7"]),
+        "another recipe",
+    );
+    refused(&mut run("whole", 2), "--resume");
+    let init = path("whole/model/model.safetensors");
+    refused(
+        run("init", 2).arg("--init").arg(init),
+        "--init starts one network",
+    );
 }
 
 #[test]

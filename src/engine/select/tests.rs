@@ -28,6 +28,7 @@ fn folder(path: &Path) -> ModelFolder {
         sums: Sums::default(),
         best: None,
         started_from: None,
+        teachers: None,
     };
     export(
         &network,

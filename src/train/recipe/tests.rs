@@ -28,10 +28,30 @@ fn the_run_listens_to_itself_more_and_more() {
         .abs()
             < 1e-12
     );
-    let two = Recipe { generations: 2, ..r };
-    assert_eq!([11, 12, 22].map(|e| two.place_of(e)), [(0, 11), (1, 1), (1, 11)]);
-    assert_eq!([1, 11, 12, 22].map(|e| two.own_share(e)), [0.0, 0.5, 0.5, 0.5]);
-    assert_eq!(two.all_epochs(), 22);
+}
+
+#[test]
+fn each_stage_has_its_own_seed_and_numbers() {
+    let mut r = Recipe {
+        seed: 5,
+        ..Recipe::default()
+    };
+    r.distillation.teachers = 0;
+    assert_eq!(r.last_stage(), r);
+    r.distillation.teachers = 2;
+    let teachers = [0, 1].map(|i| r.of_teacher(i));
+    let last = r.last_stage();
+    assert_eq!([teachers[0].seed, teachers[1].seed, last.seed], [5, 6, 7]);
+    assert!(
+        teachers
+            .iter()
+            .all(|t| t.distillation.teachers == 0 && t.epochs == r.epochs)
+    );
+    assert_eq!(
+        (last.epochs, last.dropout),
+        (r.distillation.epochs, r.distillation.dropout)
+    );
+    assert!((last.learning_rate - r.learning_rate * r.distillation.rate_share).abs() < 1e-12);
 }
 
 #[test]
@@ -71,8 +91,10 @@ fn a_file_round_trips_and_wrong_values_are_named() {
     );
     for (text, word) in [
         (r#"{"epochs":0}"#, "epochs"),
-        (r#"{"generations":0}"#, "generations"),
-        (r#"{"generations":2,"self_distillation":0}"#, "self_distillation"),
+        (r#"{"distillation":{"teachers":11}}"#, "distillation.teachers"),
+        (r#"{"distillation":{"epochs":0}}"#, "distillation.epochs"),
+        (r#"{"distillation":{"mixup":2}}"#, "distillation.mixup"),
+        (r#"{"distillation":{"techers":2}}"#, "techers"),
         (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
         (r#"{"learning_rte":1}"#, "learning_rte"),
         ("{", "recipe"),
@@ -94,6 +116,7 @@ fn the_recipes_of_earlier_runs_can_be_read() {
     for file in files {
         let recipe = Recipe::from_file(&file).unwrap();
         // What is newer than these runs must be switched off in them.
+        assert_eq!(recipe.distillation.teachers, 0, "{file:?}");
         let a = recipe.augmentation;
         assert!(
             [recipe.self_distillation, a.low_resolution, a.jpeg]

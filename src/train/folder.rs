@@ -1,0 +1,76 @@
+//! A checkpoint's model folder: exported, scored, calibrated, described.
+
+use std::path::Path;
+
+use super::{
+    TrainError, card,
+    checkpoint::State,
+    commands::json,
+    data::Dataset,
+    eval::note_time,
+    evaluate::Scores,
+    export::{Identity, export, write_manifest},
+    measure,
+    network::Network,
+    progress::{EpochRecord, say},
+    quantise,
+    temperature::{self, calibration_line},
+};
+use crate::engine::{ModelFolder, Tempering, TorchScript};
+
+/// Exports, then scores what was exported through the serving engine, so that the scores written down are
+/// those of the files.
+///
+/// # Errors
+/// What exporting, scoring or writing says.
+pub(super) fn write_folder(
+    network: &Network,
+    state: &State,
+    identity: &Identity,
+    data: Option<&Dataset>,
+    train: Option<&Dataset>,
+    records: &[EpochRecord],
+    out: &Path,
+) -> Result<(), TrainError> {
+    let mut manifest = export(network, state, identity, out)?;
+    note_time(&mut manifest.training, records);
+    let mut measured = None;
+    if let Some(data) = data {
+        // The manifest names no temperature yet: these are the network's own logits.
+        let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
+        let logits = measure::logits(&mut engine, data, Ok)?;
+        manifest.calibration = fitted_temperature(&logits)?;
+        let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
+        say(&scores.to_string());
+        manifest.scores = json(&scores)?;
+        measured = Some((data, logits));
+    }
+    write_manifest(&manifest, out)?;
+    let folder = ModelFolder::open(out)?;
+    match train {
+        Some(train) => quantise::quantise(
+            &folder,
+            train,
+            measured.as_ref().map(|(d, l)| (*d, l.as_slice())),
+            out,
+        )?,
+        None => quantise::without(&folder, out)?,
+    }
+    card::write(&manifest, out)?;
+    say(&format!("model folder written to {}", out.display()));
+    Ok(())
+}
+
+/// The temperature of the rows, with a line on what it does; none if they are too few.
+pub(super) fn fitted_temperature(logits: &temperature::Labelled) -> Result<Option<Tempering>, TrainError> {
+    let fitted = temperature::fit(logits)?;
+    match &fitted {
+        Some(t) => say(&calibration_line(t)),
+        None => say(&format!(
+            "probabilities are not calibrated: {} rows are too few, {} are wanted",
+            logits.len(),
+            temperature::LEAST_ROWS
+        )),
+    }
+    Ok(fitted)
+}

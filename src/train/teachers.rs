@@ -1,0 +1,153 @@
+//! The ensemble that a network learns from: what it says of a batch of views.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Tensor};
+
+use super::{TrainError, origin::StartedFrom};
+use crate::{
+    emotion::{CLASSES, Probabilities},
+    engine::{
+        Calibration, Classifier, FILE_SAFETENSORS, InputSpec, Isa, ModelFolder, Packed, PlainNetwork,
+        Precision, TorchScript, select::INT8_COST_LIMIT,
+    },
+    image::{Face, PIXELS},
+};
+
+/// Trained networks, ready to be asked.
+#[derive(Debug, Default)]
+pub struct Teachers {
+    /// Of each thread all teachers; empty on a GPU.
+    packed: Vec<Vec<Packed>>,
+    /// On a GPU.
+    scripts: Vec<TorchScript>,
+    origins: Vec<StartedFrom>,
+}
+
+/// Where teacher `which` (from 0) of a run in `out` is trained.
+#[must_use]
+pub fn folder(out: &Path, which: u32) -> PathBuf {
+    out.join(format!("teacher-{}", which + 1))
+}
+
+impl Teachers {
+    /// Loads model folders. On a CPU they run in the packed engine, in int8 where the processor has it and it costs no more
+    /// than the server allows; their probabilities are not tempered, so nothing of the validation rows is in them.
+    ///
+    /// # Errors
+    /// What the engines say.
+    pub fn load(folders: &[PathBuf], device: Device, threads: usize) -> Result<Self, TrainError> {
+        let mut teachers = Self::default();
+        if device == Device::Cpu {
+            teachers.packed = (0..threads.max(1)).map(|_| Vec::new()).collect();
+        }
+        for path in folders {
+            let folder = ModelFolder::open(path)?;
+            teachers
+                .origins
+                .push(StartedFrom::of(&folder.file(FILE_SAFETENSORS))?);
+            if device == Device::Cpu {
+                let engine = packed(&folder)?;
+                for thread in &mut teachers.packed {
+                    thread.push(engine.twin());
+                }
+            } else {
+                teachers.scripts.push(TorchScript::load(&folder, device)?);
+            }
+        }
+        Ok(teachers)
+    }
+
+    /// Names and hashes, for the checkpoint.
+    #[must_use]
+    pub fn origins(&self) -> &[StartedFrom] {
+        &self.origins
+    }
+
+    /// Mean of the teachers' probabilities, `[N,7]` float on the CPU, for scaled pixels (2,304 a face); they see them rounded
+    /// to gray values, as when they serve.
+    ///
+    /// # Errors
+    /// What the engines say, or logits that are not finite.
+    pub fn targets(&mut self, pixels: &[f32], input: &InputSpec) -> Result<Tensor, TrainError> {
+        let faces = to_faces(pixels, input);
+        let mut sums = vec![0f32; faces.len() * CLASSES];
+        for script in &mut self.scripts {
+            add(script, &faces, &mut sums)?;
+        }
+        if !self.packed.is_empty() {
+            let each = faces.len().div_ceil(self.packed.len()).max(1);
+            std::thread::scope(|scope| {
+                self.packed
+                    .iter_mut()
+                    .zip(faces.chunks(each).zip(sums.chunks_mut(each * CLASSES)))
+                    .map(|(thread, (faces, sums))| {
+                        scope.spawn(move || thread.iter_mut().try_for_each(|t| add(t, faces, sums)))
+                    })
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .try_for_each(|t| {
+                        t.join().unwrap_or_else(|_| {
+                            Err(TrainError::Usage("a teacher's thread panicked".to_owned()))
+                        })
+                    })
+            })?;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let share = 1.0 / self.origins.len().max(1) as f64;
+        Ok(Tensor::f_from_slice(&sums)?
+            .f_view([-1, CLASSES as i64])?
+            .f_mul_scalar(share)?)
+    }
+}
+
+/// One teacher on the CPU.
+fn packed(folder: &ModelFolder) -> Result<Packed, TrainError> {
+    let network = PlainNetwork::load(folder)?;
+    if Isa::best(Precision::Int8).is_some()
+        && let Some(calibration) = Calibration::load(folder)?
+        && calibration.cost.is_some_and(|c| c.points() <= INT8_COST_LIMIT)
+    {
+        let ranges = calibration.ranges().map_err(TrainError::Usage)?;
+        return Ok(Packed::new(&network, Precision::Int8, Some(&ranges))?);
+    }
+    let precision = if Isa::best(Precision::Bf16).is_some() {
+        Precision::Bf16
+    } else {
+        Precision::F32
+    };
+    Ok(Packed::new(&network, precision, None)?)
+}
+
+/// Adds what one teacher says.
+fn add(teacher: &mut dyn Classifier, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
+    for (logits, sums) in teacher
+        .classify(faces)?
+        .iter()
+        .zip(sums.chunks_exact_mut(CLASSES))
+    {
+        let said =
+            Probabilities::from_logits(logits).map_err(|e| TrainError::Usage(format!("a teacher: {e}")))?;
+        for (sum, p) in sums.iter_mut().zip(said.values()) {
+            *sum += p;
+        }
+    }
+    Ok(())
+}
+
+/// Scaled pixels as gray values, rounded.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn to_faces(pixels: &[f32], input: &InputSpec) -> Vec<Face> {
+    let (factor, offset) = input.affine();
+    let (factor, offset) = (factor as f32, offset as f32);
+    pixels
+        .chunks_exact(PIXELS)
+        .map(|view| {
+            let mut face = Face([0; PIXELS]);
+            for (gray, value) in face.0.iter_mut().zip(view) {
+                *gray = ((value - offset) / factor).round().clamp(0.0, 255.0) as u8;
+            }
+            face
+        })
+        .collect()
+}
