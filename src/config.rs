@@ -83,7 +83,7 @@ struct RunArgs {
     /// Faces that may wait for a worker [default: 4 × --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
-    /// Requests with work that may be in flight, from head to answer; more get 503 [default: 128 for each worker; 1024 on CUDA]
+    /// Requests with work that may be in flight, from head to answer; more get 503 [default: 96 for each worker; 1024 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed
@@ -196,14 +196,14 @@ impl Config {
         self.max_batch.unwrap_or(if cuda { CUDA } else { CPU })
     }
 
-    /// Requests in flight: what was asked for, else 128 for each CPU worker. At 4 × capacity the line in
-    /// front of a worker then holds for about a tenth of a second at a thousand faces a second.
+    /// Requests in flight: what was asked for, else 96 for each CPU worker. However many more come, the line in
+    /// front of a worker then is an eighth of a second long at 800 faces a second (docs/performance.md, knobs).
     #[must_use]
     pub fn max_in_flight(&self, cuda: bool) -> usize {
         match self.max_in_flight {
             Some(n) => n.get(),
             None if cuda => 1024,
-            None => self.workers(cuda).get().saturating_mul(128),
+            None => self.workers(cuda).get().saturating_mul(96),
         }
     }
 

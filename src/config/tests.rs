@@ -52,8 +52,8 @@ fn defaults_follow_the_device() {
     config.cpus = NonZeroUsize::new(6).unwrap();
     assert_eq!(config.workers(false).get(), 6);
     assert_eq!(config.workers(true).get(), 1);
-    assert_eq!(config.max_in_flight(false), 768);
-    assert_eq!(config.queue(false), 3072);
+    assert_eq!(config.max_in_flight(false), 576);
+    assert_eq!(config.queue(false), 2304);
     assert_eq!(
         (config.max_batch(false).get(), config.max_batch(true).get()),
         (8, 32)
