@@ -222,7 +222,8 @@ def train_and_serve(context: object) -> str:
         # As compose.yaml does it: the caller's own user, so that what is written belongs to the caller.
         mounts = [f"--volume={shared}/faces.csv:/data/train.csv:ro", f"--volume={shared}/runs:/runs"]
         flags = ["run", "--rm", *LOCKED_DOWN, *mounts, f"--user={os.getuid()}:{os.getgid()}"]
-        fit = ["fit", "--train", "/data/train.csv", "--out", "/runs", "--epochs", "1", "--batch-size", "14"]
+        fit = ["fit", "--train", "/data/train.csv", "--out", "/runs", "--recipe", "single", "--epochs", "1"]
+        fit += ["--batch-size", "14"]
         docker(*flags, "--entrypoint=/app/bin/fer-train", image, *fit, "--model-name", "drawn", timeout=300)
         model = shared / "runs" / "model"
         require((model / "model.json").exists(), f"fit left {sorted(p.name for p in (shared / 'runs').iterdir())}")

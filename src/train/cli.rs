@@ -53,7 +53,7 @@ pub struct FitArgs {
     /// Go on where the run in --out stopped; the same flags must be given
     #[arg(long)]
     pub resume: bool,
-    /// default, quick, published (what the network's published 62 % were reached with), or a JSON file: a recipe (what it
+    /// default, single (the default without teachers), quick, published (what the network's published 62 % were reached with), or a JSON file: a recipe (what it
     /// leaves out has its default), or a model.json (the recipe of that model)
     #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", default_value = "default", value_parser = recipe_source)]
     pub recipe: RecipeSource,
@@ -223,6 +223,8 @@ pub enum UsageArg {
 pub enum RecipeSource {
     /// The one for the best model.
     Default,
+    /// [`Recipe::single`].
+    Single,
     /// [`Recipe::quick`].
     Quick,
     /// [`Recipe::published`].
@@ -236,6 +238,7 @@ pub enum RecipeSource {
 fn recipe_source(text: &str) -> Result<RecipeSource, std::convert::Infallible> {
     Ok(match text {
         "default" => RecipeSource::Default,
+        "single" => RecipeSource::Single,
         "quick" => RecipeSource::Quick,
         "published" => RecipeSource::Published,
         path => RecipeSource::File(path.into()),
@@ -251,6 +254,7 @@ impl FitArgs {
         let mut recipe = match &self.recipe {
             _ if self.quick => Recipe::quick(),
             RecipeSource::Default => Recipe::default(),
+            RecipeSource::Single => Recipe::single(),
             RecipeSource::Quick => Recipe::quick(),
             RecipeSource::Published => Recipe::published(),
             RecipeSource::File(path) => Recipe::from_file(path)?,
