@@ -40,6 +40,8 @@ pub mod plots;
 pub mod precision;
 pub mod progress;
 mod quantise;
+#[cfg(test)]
+mod random_folder;
 pub mod recipe;
 pub mod robustness;
 mod stages;
@@ -49,6 +51,9 @@ pub mod temperature;
 pub mod tensorboard;
 
 use std::path::PathBuf;
+
+#[cfg(test)]
+pub(crate) use random_folder::random_folder;
 
 /// What stops a training command.
 #[derive(Debug, thiserror::Error)]

@@ -151,3 +151,43 @@ fn to_faces(pixels: &[f32], input: &InputSpec) -> Vec<Face> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::drawn_faces,
+        train::{augment, random_folder, recipe::Recipe},
+    };
+
+    #[test]
+    fn a_target_is_the_mean_of_what_the_teachers_say_of_the_view() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = (0..2).map(|which| folder(dir.path(), which)).collect();
+        let scripts = paths.iter().zip([3, 4]).map(|(path, seed)| {
+            let folder = random_folder(path, seed);
+            TorchScript::load(&folder, Device::Cpu).unwrap()
+        });
+        let faces = drawn_faces(5);
+        let mut wanted = vec![0f32; faces.len() * CLASSES];
+        scripts.for_each(|mut script| add(&mut script, &faces, &mut wanted).unwrap());
+
+        let input = Recipe::default().input;
+        let mut pixels = vec![0f32; faces.len() * PIXELS];
+        for (face, out) in faces.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+            augment::plain(&face.0, &input, out);
+        }
+        assert_eq!(to_faces(&pixels, &input), faces);
+        // Rounded on the way, as a view's values are; on three threads, of which the last has one face.
+        pixels.iter_mut().for_each(|x| *x += 0.001);
+        let mut teachers = Teachers::load(&paths, Device::Cpu, 3).unwrap();
+        assert_eq!(teachers.origins().len(), 2);
+        let targets = teachers.targets(&pixels, &input).unwrap();
+        assert_eq!(targets.size(), [5, CLASSES as i64]);
+        let targets = Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap();
+        for (seen, sum) in targets.iter().zip(wanted) {
+            // bf16, where the processor has it.
+            assert!((seen - sum / 2.0).abs() < 0.02, "{seen} {}", sum / 2.0);
+        }
+    }
+}

@@ -3,44 +3,11 @@ use std::path::Path;
 use super::*;
 use crate::{
     engine::packed::{Cost, FILE_CALIBRATION, Isa, calibrate},
-    train::{
-        checkpoint::{Rows, State, Sums},
-        export::{Identity, export},
-        network::Network,
-        recipe::Recipe,
-    },
+    train::random_folder,
 };
 
-/// A model folder with random weights.
 fn folder(path: &Path) -> ModelFolder {
-    tch::manual_seed(3);
-    let network = Network::new(Device::Cpu).unwrap();
-    let state = State {
-        recipe: Recipe::default(),
-        precision: "f32".to_owned(),
-        rows: Rows {
-            train: 1,
-            valid: 1,
-            sha256: String::new(),
-        },
-        epoch: 1,
-        step: 0,
-        sums: Sums::default(),
-        best: None,
-        started_from: None,
-        teachers: None,
-    };
-    export(
-        &network,
-        &state,
-        &Identity {
-            name: "m".to_owned(),
-            version: "1".to_owned(),
-        },
-        path,
-    )
-    .unwrap();
-    ModelFolder::open(path).unwrap()
+    random_folder(path, 3)
 }
 
 fn write_calibration(folder: &ModelFolder, change: impl FnOnce(&mut Calibration)) {
