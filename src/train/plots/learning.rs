@@ -10,7 +10,11 @@ use crate::train::{TrainError, progress::EpochRecord};
 type Line = (fn(&EpochRecord) -> f64, plotters::style::RGBColor, &'static str);
 
 const LOSS: [Line; 2] = [
-    (|r| r.train_loss, VERMILION, "training views (label-smoothed)"),
+    (
+        |r| r.train_loss,
+        VERMILION,
+        "training views, against their targets",
+    ),
     (|r| r.valid_log_loss, BLUE, "validation log-loss"),
 ];
 const SCORE: [Line; 3] = [

@@ -27,8 +27,8 @@ pub struct Distillation {
 impl Default for Distillation {
     fn default() -> Self {
         Self {
-            teachers: 0,
-            epochs: 24,
+            teachers: 3,
+            epochs: 22,
             rate_share: 0.5,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
             mixup: 0.5,
