@@ -83,7 +83,7 @@ struct RunArgs {
     /// Faces that may wait for a worker [default: 4 × --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
-    /// Requests with work that may be in flight, from head to answer; more get 503 [default: 96 for each worker; 1024 on CUDA]
+    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 96 for each worker; 1024 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed

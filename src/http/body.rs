@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{App, problem::Problem};
+use super::{App, place::NoPlace, problem::Problem};
 use crate::metrics::Rejected;
 
 /// A body in memory, and its share of the memory for bodies.
@@ -29,7 +29,7 @@ pub struct Held {
 ///
 /// # Errors
 /// 413 if it is longer than `--max-body` (at once if its header says so), 408 if it does not arrive within
-/// `--body-timeout`, 503 if bodies take as much memory as they may, 400 if it breaks off.
+/// `--body-timeout`, 503 if bodies take as much memory as they may or, for one that was awaited, all places are taken when it is there, 400 if it breaks off.
 pub async fn read(app: &App, body: Body) -> Result<Held, Problem> {
     let limit = app.config.max_body;
     if body.size_hint().lower() > limit {
@@ -40,6 +40,10 @@ pub async fn read(app: &App, body: Body) -> Result<Held, Problem> {
         Ok(Err(Refusal::TooLarge)) => Err(Problem::body_too_large(limit)),
         Ok(Err(Refusal::NoRoom)) => {
             app.metrics.reject(Rejected::Buffers);
+            Err(Problem::overloaded())
+        }
+        Ok(Err(Refusal::NoPlace)) => {
+            app.metrics.reject(Rejected::InFlight);
             Err(Problem::overloaded())
         }
         Ok(Err(Refusal::Broken(error))) => {
@@ -53,6 +57,7 @@ pub async fn read(app: &App, body: Body) -> Result<Held, Problem> {
 enum Refusal {
     TooLarge,
     NoRoom,
+    NoPlace,
     Broken(String),
 }
 
@@ -65,7 +70,13 @@ async fn collect(room: &Arc<Semaphore>, mut body: Body, limit: u64) -> Result<He
     let mut rest = BytesMut::new();
     let mut length = 0u64;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Refusal::Broken(e.to_string()))?;
+        let frame = frame.map_err(|e| {
+            if NoPlace::is(&e) {
+                Refusal::NoPlace
+            } else {
+                Refusal::Broken(e.to_string())
+            }
+        })?;
         // Trailers are of no use here.
         let Ok(chunk) = frame.into_data() else { continue };
         length = length.saturating_add(chunk.len() as u64);

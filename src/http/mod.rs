@@ -37,6 +37,7 @@ pub mod input;
 pub mod model;
 pub mod observe;
 mod pictures;
+mod place;
 pub mod predict;
 pub mod problem;
 mod refusals;
@@ -114,7 +115,7 @@ pub struct App {
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
     /// One permit for each request with work that may be in flight.
-    admission: Semaphore,
+    admission: Arc<Semaphore>,
     /// One permit for each KiB of bodies that may be held.
     buffers: Arc<Semaphore>,
     draining: AtomicBool,
@@ -147,7 +148,7 @@ impl App {
             decoder: DecodePool::start(config.decode_threads)?,
             detection: DecodePool::named("fer-detect", config.detect_threads)?,
             detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
-            admission: Semaphore::new(config.max_in_flight(cuda)),
+            admission: Arc::new(Semaphore::new(config.max_in_flight(cuda))),
             buffers: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             model: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
@@ -270,16 +271,17 @@ fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Lets a request through to its work if there is room, and refuses it at once if not. The room is held
-/// from here until the answer is ready: the body's arrival, decoding, waiting and inference included.
+/// Lets a request through to its work if there is room, and refuses it at once if not. The place is held
+/// from here until the answer is ready, decoding, waiting and inference included; while the body is awaited it is free.
 async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.admission.try_acquire() {
-        Ok(_room) => next.run(request).await,
-        Err(_) => {
-            app.metrics.reject(Rejected::InFlight);
-            Problem::overloaded().into_response()
-        }
-    }
+    let Some(place) = place::Place::take(&app.admission) else {
+        app.metrics.reject(Rejected::InFlight);
+        return Problem::overloaded().into_response();
+    };
+    let request = request.map(|body| place::awaited(body, place.clone()));
+    let response = next.run(request).await;
+    drop(place);
+    response
 }
 
 async fn not_found() -> Problem {

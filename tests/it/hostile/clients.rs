@@ -56,7 +56,15 @@ async fn drip(address: SocketAddr, start: String) -> String {
 #[tokio::test]
 async fn heads_and_bodies_that_drip_are_cut_off_while_others_are_answered() {
     let model = model::tiny();
-    let flags = ["--header-timeout", "400ms", "--body-timeout", "400ms"];
+    // A body on its way takes nobody's place.
+    let flags = [
+        "--header-timeout",
+        "400ms",
+        "--body-timeout",
+        "400ms",
+        "--max-in-flight",
+        "6",
+    ];
     let process = Process::start(model.path(), &flags).await;
     let others = Others::start(process.address);
     let mut slow = tokio::task::JoinSet::new();

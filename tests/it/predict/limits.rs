@@ -66,21 +66,31 @@ pub(super) async fn body_too_slow() -> Vec<Answer> {
     vec![answer]
 }
 
-/// One request may be in flight; while its body is awaited, the next is refused.
+/// One request may be in flight; while it waits for others to fill its batch, the next is refused. While one's body is awaited,
+/// others are answered.
 pub(super) async fn too_many_in_flight() -> Vec<Answer> {
     let model = model::tiny();
-    let server = Server::start(model.path(), &["--max-in-flight", "1"]).await;
+    let server = Server::start(model.path(), &["--max-in-flight", "1", "--batch-linger", "3s"]).await;
     let png = pictures::face_png(0.0);
+    let mut slow = server.predict_begun(png.len()).await;
     let mut first = server.predict_begun(png.len()).await;
-    let refused = predict(&server).await;
+    first.send(&png).await;
+    // When it has come so far cannot be seen from outside.
+    let refused = loop {
+        let answer = server.predict("image/png", "x").await;
+        if answer.status == 503 {
+            break answer;
+        }
+        answer.problem(415, "unknown_image_format");
+    };
     refused.problem(503, "overloaded");
     // Probes, metrics and the model's card are answered under any load.
     for path in ["/livez", "/readyz", "/metrics", "/model"] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
-    first.send(&png).await;
     first.answer(&Method::POST, "/predict").await.ok();
-    predict(&server).await.ok();
+    slow.send(&png).await;
+    slow.answer(&Method::POST, "/predict").await.ok();
     assert!((server.metric(r#"fer_rejected_total{reason="in_flight"}"#).await - 1.0).abs() < f64::EPSILON);
     vec![refused]
 }
