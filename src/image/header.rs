@@ -5,15 +5,16 @@
 
 use image::metadata::Orientation;
 
-use super::{Format, ImageError, Limits, Reason};
+use super::{Format, ImageError, Limits, Reason, tiff_header};
 
-/// Refuses pictures whose header claims more than `limits`.
+/// Refuses pictures whose header claims more than `limits`, and TIFFs whose tags do.
 pub(super) fn check(format: Format, bytes: &[u8], limits: &Limits) -> Result<(), ImageError> {
     let size = match format {
         Format::Png => png(bytes),
         Format::Bmp => bmp(bytes),
         Format::WebP => return webp(bytes, limits),
-        Format::Jpeg | Format::Gif | Format::Tiff | Format::Pnm => None,
+        Format::Tiff => return tiff_header::check(bytes),
+        Format::Jpeg | Format::Gif | Format::Pnm => None,
     };
     size.map_or(Ok(()), |(width, height)| limits.check(format, width, height))
 }

@@ -21,6 +21,7 @@ mod resize;
 mod sniff;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tiff_header;
 
 pub use error::{ImageError, Reason};
 pub use sniff::Format;
