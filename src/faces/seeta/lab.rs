@@ -15,6 +15,7 @@ pub(super) struct Map {
 
 impl Map {
     /// Of a picture of at least 9×9 pixels.
+    #[inline(always)]
     pub(super) fn new(plane: Plane<'_>) -> Self {
         let (width, height) = (plane.width, plane.height);
         let sums = square_sums(plane);
@@ -37,22 +38,27 @@ impl Map {
             let target = &mut values[y * width..][..count];
             for x in 0..count {
                 let c = m1[x];
-                let bit = |other: u16, bit: u8| if c >= other { bit } else { 0 };
-                target[x] = bit(t0[x], 0x80)
-                    | bit(t1[x], 0x40)
-                    | bit(t2[x], 0x20)
-                    | bit(m0[x], 0x10)
-                    | bit(m2[x], 0x08)
-                    | bit(b0[x], 0x04)
-                    | bit(b1[x], 0x02)
-                    | bit(b2[x], 0x01);
+                target[x] = bit(c, t0[x], 0x80)
+                    | bit(c, t1[x], 0x40)
+                    | bit(c, t2[x], 0x20)
+                    | bit(c, m0[x], 0x10)
+                    | bit(c, m2[x], 0x08)
+                    | bit(c, b0[x], 0x04)
+                    | bit(c, b1[x], 0x02)
+                    | bit(c, b2[x], 0x01);
             }
         }
         Self { values, width }
     }
 }
 
+#[inline(always)]
+fn bit(middle: u16, other: u16, bit: u8) -> u8 {
+    if middle >= other { bit } else { 0 }
+}
+
 /// The sum of the 3×3 square that starts at each pixel; meaningless for the last two rows and columns.
+#[inline(always)]
 fn square_sums(plane: Plane<'_>) -> Vec<u16> {
     let (width, height) = (plane.width, plane.height);
     let mut sums = vec![0u16; width * height];

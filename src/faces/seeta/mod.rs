@@ -44,6 +44,7 @@ impl Cascade {
     /// The faces at least [`WINDOW`] pixels wide, best first. Boxes may reach over the border. The score
     /// of a face is the sum of the probabilities (each 0.5–1) that the last network gave the windows merged into it.
     pub(super) fn detect(&self, picture: Plane<'_>) -> Vec<Window> {
+        let arch = pulp::Arch::new();
         let mut candidates: [Vec<Window>; 3] = Default::default();
         let mut scale = 1.0;
         let mut level = Vec::new();
@@ -52,8 +53,13 @@ impl Cascade {
             if width < WINDOW || height < WINDOW {
                 break;
             }
-            picture.shrink(width, height, &mut level);
-            self.scan(Plane::new(&level, width, height), scale, &mut candidates);
+            let map = arch.dispatch(Level {
+                picture,
+                width,
+                height,
+                pixels: &mut level,
+            });
+            self.scan(Plane::new(&level, width, height), &map, scale, &mut candidates);
             scale *= SHRINK;
         }
         let mut windows = Vec::new();
@@ -67,8 +73,14 @@ impl Cascade {
                 return Vec::new();
             };
             let look = |window: &Window| {
-                picture.cut(window.x, window.y, window.side, &mut grids, &mut scratch.window);
-                let [score, right, down, grow] = network.run(&mut scratch);
+                let (grids, scratch) = (&mut grids, &mut scratch);
+                let [score, right, down, grow] = arch.dispatch(Look {
+                    picture,
+                    window,
+                    network,
+                    grids,
+                    scratch,
+                });
                 (score > network.threshold).then(|| window.moved(score, right, down, grow))
             };
             windows.iter().filter_map(look).collect()
@@ -81,15 +93,14 @@ impl Cascade {
     }
 
     /// Adds what each of the three boosted cascades accepts on one level, in coordinates of the whole picture.
-    fn scan(&self, level: Plane<'_>, scale: f32, candidates: &mut [Vec<Window>; 3]) {
-        let map = lab::Map::new(level);
+    fn scan(&self, level: Plane<'_>, map: &lab::Map, scale: f32, candidates: &mut [Vec<Window>; 3]) {
         let side = (WINDOW as f32 / scale + 0.5) as i32;
         for (boosted, candidates) in self.boosted.iter().zip(candidates) {
-            let prepared = boosted.on(&map);
+            let prepared = boosted.on(map);
             let mut found = Vec::new();
             for y in (0..=level.height - WINDOW).step_by(STEP) {
                 for x in (0..=level.width - WINDOW).step_by(STEP) {
-                    if let Some(score) = prepared.score(&map, x, y)
+                    if let Some(score) = prepared.score(map, x, y)
                         && level.deviates(x, y)
                     {
                         found.push(Window {
@@ -104,5 +115,47 @@ impl Cascade {
             // Windows of other levels are too large or too small to overlap that much.
             candidates.extend(merge::overlapping(&mut found, SAME_CANDIDATE));
         }
+    }
+}
+
+/// Makes a level of the pyramid and its features.
+///
+/// This and [`Look`] are given to `pulp`, which compiles what is inlined into them (`#[inline(always)]`, and no
+/// closure that an iterator's `fold` would call) for AVX2 as well and runs that where the processor has it.
+/// Nothing is added in another order, so the faces and their scores are the same.
+struct Level<'a> {
+    picture: Plane<'a>,
+    width: usize,
+    height: usize,
+    pixels: &'a mut Vec<u8>,
+}
+
+impl pulp::WithSimd for Level<'_> {
+    type Output = lab::Map;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> lab::Map {
+        self.picture.shrink(self.width, self.height, self.pixels);
+        lab::Map::new(Plane::new(self.pixels, self.width, self.height))
+    }
+}
+
+/// Cuts a window out and lets a network judge it; what [`surf::Network::run`] returns.
+struct Look<'a> {
+    picture: Plane<'a>,
+    window: &'a Window,
+    network: &'a surf::Network,
+    grids: &'a mut plane::Grids,
+    scratch: &'a mut surf::Scratch,
+}
+
+impl pulp::WithSimd for Look<'_> {
+    type Output = [f32; 4];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [f32; 4] {
+        let Window { x, y, side, .. } = *self.window;
+        self.picture.cut(x, y, side, self.grids, &mut self.scratch.window);
+        self.network.run(self.scratch)
     }
 }

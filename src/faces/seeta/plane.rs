@@ -31,12 +31,14 @@ impl<'a> Plane<'a> {
         (self.height as f32 * scale) as usize
     }
 
+    #[inline(always)]
     pub(super) fn row(&self, y: usize) -> &'a [u8] {
         &self.pixels[y * self.width..][..self.width]
     }
 
     /// Samples the picture at `width × height` points, bilinearly: not antialiased, which is what the
     /// model was trained on.
+    #[inline(always)]
     pub(super) fn shrink(&self, width: usize, height: usize, target: &mut Vec<u8>) {
         target.clear();
         if (width, height) == (self.width, self.height) {
@@ -51,14 +53,15 @@ impl<'a> Plane<'a> {
             for ((line, &a), &b) in line.iter_mut().zip(self.row(y)).zip(below) {
                 *line = between(a, b, weight);
             }
-            target.extend(columns.iter().map(|&(x, weight)| {
+            for &(x, weight) in &columns {
                 let right = (x + 1).min(self.width - 1);
-                across(line[x], line[right], weight)
-            }));
+                target.push(across(line[x], line[right], weight));
+            }
         }
     }
 
     /// The square at (`x`, `y`), which may reach over the border into black, sampled bilinearly.
+    #[inline(always)]
     pub(super) fn cut(
         &self,
         x: i32,
@@ -73,8 +76,9 @@ impl<'a> Plane<'a> {
             .entry(side)
             .or_insert_with(|| samples(side, WINDOW));
         let line = &mut grids.line;
+        // The last one twice, so that every sample has a right neighbour.
         line.clear();
-        line.resize(side, 0);
+        line.resize(side + 1, 0);
         // Columns left of the picture, then columns of the picture.
         let black = usize::try_from(-i64::from(x)).unwrap_or(0).min(side);
         let start = usize::try_from(x).unwrap_or(0).min(self.width);
@@ -95,14 +99,17 @@ impl<'a> Plane<'a> {
                 (Some(only), None) => fade(line_inside, only, ONE - weight),
                 (None, Some(only)) => fade(line_inside, only, weight),
             }
+            line[side] = line[side - 1];
             for (target, &(column, weight)) in target.iter_mut().zip(&*positions) {
-                let right = (column + 1).min(side - 1);
-                *target = across(line[column], line[right], weight);
+                if let [left, right, ..] = line[column..] {
+                    *target = across(left, right, weight);
+                }
             }
         }
     }
 
     /// Whether the window at (`x`, `y`) has any contrast: a standard deviation above 10 gray values.
+    #[inline(always)]
     pub(super) fn deviates(&self, x: usize, y: usize) -> bool {
         let (mut sum, mut squares) = (0u32, 0u32);
         for row in y..y + WINDOW {
@@ -128,6 +135,7 @@ pub(super) struct Grids {
 /// Weights are parts of this.
 const ONE: u16 = 256;
 
+#[inline(always)]
 fn fade(line: &mut [u16], row: &[u8], weight: u16) {
     for (line, &p) in line.iter_mut().zip(row) {
         *line = u16::from(p) * weight;
@@ -135,11 +143,13 @@ fn fade(line: &mut [u16], row: &[u8], weight: u16) {
 }
 
 /// `a` and a share of `b`, times [`ONE`].
+#[inline(always)]
 fn between(a: u8, b: u8, weight: u16) -> u16 {
     u16::from(a) * (ONE - weight) + u16::from(b) * weight
 }
 
 /// The same between two values that are times [`ONE`] already; a gray value.
+#[inline(always)]
 fn across(a: u16, b: u16, weight: u16) -> u8 {
     ((u32::from(a) * u32::from(ONE - weight) + u32::from(b) * u32::from(weight)) >> 16) as u8
 }
@@ -187,6 +197,7 @@ mod tests {
             (-400, 0, 40),
             (60, 0, 40),
             (0, 900, 7),
+            (5, 5, 1),
         ] {
             plane.cut(x, y, side, &mut grids, &mut window);
             for (row, line) in window.iter().enumerate() {

@@ -32,11 +32,16 @@ impl Default for Scratch {
 
 impl Scratch {
     /// Fills the sums from the window.
+    #[inline(always)]
     fn sum_gradients(&mut self) {
         const LAST: usize = WINDOW - 1;
         let (mut dx, mut dy) = ([0; WINDOW], [0; WINDOW]);
         for (y, row) in self.window.iter().enumerate() {
-            let row = row.map(i16::from);
+            let mut wide = [0i16; WINDOW];
+            for (wide, &p) in wide.iter_mut().zip(row) {
+                *wide = i16::from(p);
+            }
+            let row = wide;
             for x in 1..LAST {
                 dx[x] = row[x + 1] - row[x - 1];
             }
@@ -55,6 +60,7 @@ impl Scratch {
     }
 
     /// The feature's four cells, row by row, together of length 1.
+    #[inline(always)]
     fn append(&mut self, patch: Patch) {
         let (width, height) = (patch.width / 2, patch.height / 2);
         let mut cells = [0i32; FEATURE];
@@ -62,39 +68,53 @@ impl Scratch {
             let (x, y) = (patch.x + cell % 2 * width, patch.y + cell / 2 * height);
             let (top, bottom) = (&self.sums[y], &self.sums[y + height]);
             for ((value, top), bottom) in values.iter_mut().zip(top).zip(bottom) {
-                let columns = top[x..x + width].iter().zip(&bottom[x..x + width]);
-                *value = columns.map(|(&t, &b)| i32::from(b) - i32::from(t)).sum();
+                for (&t, &b) in top[x..x + width].iter().zip(&bottom[x..x + width]) {
+                    *value += i32::from(b) - i32::from(t);
+                }
             }
         }
-        let norm = cells
-            .iter()
-            .map(|&v| f64::from(v) * f64::from(v))
-            .sum::<f64>()
-            .sqrt();
+        let mut squares = 0.0;
+        for v in cells {
+            squares += f64::from(v) * f64::from(v);
+        }
+        let norm = squares.sqrt();
         let factor = if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 };
-        self.input.extend(cells.map(|v| v as f32 * factor));
+        let mut feature = [0.0; FEATURE];
+        for (value, &v) in feature.iter_mut().zip(&cells) {
+            *value = v as f32 * factor;
+        }
+        self.input.extend_from_slice(&feature);
     }
 }
 
-/// `below = above + ` the row's gradients, each in its channels. A function of its own so that the compiler
-/// knows its four arguments to be apart and works on eight columns at once.
-#[inline(never)]
+/// `below = above + ` the row's gradients, each in its channels.
+#[inline(always)]
 fn add_row(above: &[Columns; CHANNELS], below: &mut [Columns; CHANNELS], dx: &Columns, dy: &Columns) {
-    let [b0, b1, b2, b3, b4, b5, b6, b7] = below;
+    // All ones where the sign is negative. Arrays of their own, so that the compiler knows them to be apart from
+    // the sums and works on many columns at once.
+    let (mut west, mut north, mut ax, mut ay) = ([0; WINDOW], [0; WINDOW], [0; WINDOW], [0; WINDOW]);
     for x in 0..WINDOW {
-        let (dx, dy) = (dx[x], dy[x]);
-        // All ones where the sign is negative.
-        let (west, north) = (dx >> 15, dy >> 15);
-        let (ax, ay) = (dx.abs(), dy.abs());
-        b0[x] = above[0][x] + (dx & !north);
-        b1[x] = above[1][x] + (ax & !north);
-        b2[x] = above[2][x] + (dx & north);
-        b3[x] = above[3][x] + (ax & north);
-        b4[x] = above[4][x] + (dy & !west);
-        b5[x] = above[5][x] + (ay & !west);
-        b6[x] = above[6][x] + (dy & west);
-        b7[x] = above[7][x] + (ay & west);
+        (west[x], north[x]) = (dx[x] >> 15, dy[x] >> 15);
+        (ax[x], ay[x]) = (dx[x].abs(), dy[x].abs());
     }
+    below[0] = added(&above[0], dx, &north, -1);
+    below[1] = added(&above[1], &ax, &north, -1);
+    below[2] = added(&above[2], dx, &north, 0);
+    below[3] = added(&above[3], &ax, &north, 0);
+    below[4] = added(&above[4], dy, &west, -1);
+    below[5] = added(&above[5], &ay, &west, -1);
+    below[6] = added(&above[6], dy, &west, 0);
+    below[7] = added(&above[7], &ay, &west, 0);
+}
+
+/// The sums and the values where the mask, flipped, lets them through.
+#[inline(always)]
+fn added(sums: &Columns, values: &Columns, mask: &Columns, flip: i16) -> Columns {
+    let mut sums = *sums;
+    for x in 0..WINDOW {
+        sums[x] += values[x] & (mask[x] ^ flip);
+    }
+    sums
 }
 
 /// Where in the window a feature lies; both sides are even.
@@ -149,6 +169,7 @@ pub(super) struct Network {
 
 impl Network {
     /// Probability of a face, shift right, shift down, growth of the window in `scratch`, each 0–1.
+    #[inline(always)]
     pub(super) fn run(&self, scratch: &mut Scratch) -> [f32; 4] {
         scratch.sum_gradients();
         scratch.input.clear();
@@ -159,14 +180,14 @@ impl Network {
         for (i, layer) in self.layers.iter().enumerate() {
             scratch.output.clear();
             let rows = layer.weights.chunks_exact(scratch.input.len().max(1));
-            scratch.output.extend(rows.zip(&layer.biases).map(|(row, bias)| {
+            for (row, bias) in rows.zip(&layer.biases) {
                 let sum = dot(row, &scratch.input) + bias;
-                if i == last {
+                scratch.output.push(if i == last {
                     1.0 / (1.0 + (-sum).exp())
                 } else {
                     sum.max(0.0)
-                }
-            }));
+                });
+            }
             std::mem::swap(&mut scratch.input, &mut scratch.output);
         }
         let mut outputs = [0.0; 4];
@@ -178,11 +199,15 @@ impl Network {
 }
 
 /// Sixteen sums side by side, so that the processor can add several at once.
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    let mut rest = 0.0;
+    for (a, b) in a.remainder().iter().zip(b.remainder()) {
+        rest += a * b;
+    }
     for (a, b) in a.zip(b) {
         for i in 0..LANES {
             sums[i] += a[i] * b[i];
