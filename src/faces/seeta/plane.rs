@@ -45,18 +45,16 @@ impl<'a> Plane<'a> {
             target.extend_from_slice(self.pixels);
             return;
         }
-        target.reserve(width * height);
+        target.resize(width * height, 0);
         let columns = samples(self.width, width);
-        let mut line = vec![0; self.width];
-        for (y, weight) in samples(self.height, height) {
+        let mut line = vec![0; self.width + 1];
+        let rows = samples(self.height, height);
+        for (target, (y, weight)) in target.chunks_exact_mut(width).zip(rows) {
             let below = self.row((y + 1).min(self.height - 1));
             for ((line, &a), &b) in line.iter_mut().zip(self.row(y)).zip(below) {
                 *line = between(a, b, weight);
             }
-            for &(x, weight) in &columns {
-                let right = (x + 1).min(self.width - 1);
-                target.push(across(line[x], line[right], weight));
-            }
+            sample(&mut line, &columns, target);
         }
     }
 
@@ -76,7 +74,6 @@ impl<'a> Plane<'a> {
             .entry(side)
             .or_insert_with(|| samples(side, WINDOW));
         let line = &mut grids.line;
-        // The last one twice, so that every sample has a right neighbour.
         line.clear();
         line.resize(side + 1, 0);
         // Columns left of the picture, then columns of the picture.
@@ -99,17 +96,11 @@ impl<'a> Plane<'a> {
                 (Some(only), None) => fade(line_inside, only, ONE - weight),
                 (None, Some(only)) => fade(line_inside, only, weight),
             }
-            line[side] = line[side - 1];
-            for (target, &(column, weight)) in target.iter_mut().zip(&*positions) {
-                if let [left, right, ..] = line[column..] {
-                    *target = across(left, right, weight);
-                }
-            }
+            sample(line, positions, target);
         }
     }
 
     /// Whether the window at (`x`, `y`) has any contrast: a standard deviation above 10 gray values.
-    #[inline(always)]
     pub(super) fn deviates(&self, x: usize, y: usize) -> bool {
         let (mut sum, mut squares) = (0u32, 0u32);
         for row in y..y + WINDOW {
@@ -152,6 +143,20 @@ fn between(a: u8, b: u8, weight: u16) -> u16 {
 #[inline(always)]
 fn across(a: u16, b: u16, weight: u16) -> u8 {
     ((u32::from(a) * u32::from(ONE - weight) + u32::from(b) * u32::from(weight)) >> 16) as u8
+}
+
+/// Samples a line of [`between`]'s values; its last entry is filled here with the one before, so that every
+/// sample has a right neighbour.
+#[inline(always)]
+fn sample(line: &mut [u16], positions: &[(usize, u16)], target: &mut [u8]) {
+    if let [.., last, extra] = line {
+        *extra = *last;
+    }
+    for (target, &(column, weight)) in target.iter_mut().zip(positions) {
+        if let [left, right, ..] = line[column..] {
+            *target = across(left, right, weight);
+        }
+    }
 }
 
 /// Where each of `to` samples lies among `from` pixels: the pixel before it, and the share of the next.

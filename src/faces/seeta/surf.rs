@@ -37,17 +37,17 @@ impl Scratch {
         const LAST: usize = WINDOW - 1;
         let (mut dx, mut dy) = ([0; WINDOW], [0; WINDOW]);
         for (y, row) in self.window.iter().enumerate() {
-            let mut wide = [0i16; WINDOW];
+            // Not `map`, whose closure would stay outside of what `pulp` compiles for AVX2.
+            let mut wide = [0; WINDOW];
             for (wide, &p) in wide.iter_mut().zip(row) {
                 *wide = i16::from(p);
             }
-            let row = wide;
             for x in 1..LAST {
-                dx[x] = row[x + 1] - row[x - 1];
+                dx[x] = wide[x + 1] - wide[x - 1];
             }
             // At the border the difference to the one neighbour counts twice.
-            dx[0] = 2 * (row[1] - row[0]);
-            dx[LAST] = 2 * (row[LAST] - row[LAST - 1]);
+            dx[0] = 2 * (wide[1] - wide[0]);
+            dx[LAST] = 2 * (wide[LAST] - wide[LAST - 1]);
             let (up, down) = (&self.window[y.saturating_sub(1)], &self.window[(y + 1).min(LAST)]);
             let weight = if y == 0 || y == LAST { 2 } else { 1 };
             for x in 0..WINDOW {
