@@ -24,6 +24,7 @@
 //! - [`commands`]: `predict` and `healthcheck`
 //! - [`telemetry`]: the log
 //! - [`traces`]: spans over OTLP
+//! - [`background`]: threads that give way to requests
 //! - [`memory`]: what the C library's allocator keeps
 //! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
@@ -31,6 +32,7 @@
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
+pub mod background;
 pub mod batcher;
 pub mod bench;
 pub mod commands;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    background,
     batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
     engine::{Chosen, Classifier, EngineError, EngineInfo, Manifest, ModelFolder, select},
@@ -31,8 +32,7 @@ impl Model {
         serving: Option<&EngineInfo>,
     ) -> Result<Self, StartError> {
         let device = config.model.device.resolve()?;
-        let folder = ModelFolder::open(&config.model.model)?;
-        let manifest = folder.manifest().clone();
+        let (manifest, factory) = prepare(device, &config.model, serving)?;
         let cuda = device.is_cuda();
         let layout = Layout {
             workers: config.workers(cuda),
@@ -42,7 +42,6 @@ impl Model {
             },
             queue: config.queue(cuda),
         };
-        let factory = factory(&folder, device, &config.model, serving)?;
         Ok(Self {
             manifest,
             batcher: Batcher::start(&factory, layout, metrics)?,
@@ -55,31 +54,35 @@ impl Model {
 /// # Errors
 /// As [`Model::load`].
 pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), StartError> {
-    let device = args.device.resolve()?;
-    let folder = ModelFolder::open(&args.model)?;
-    let manifest = folder.manifest().clone();
-    Ok((manifest, factory(&folder, device, args, None)?()?))
+    let (manifest, factory) = prepare(args.device.resolve()?, args, None)?;
+    Ok((manifest, factory()?))
 }
 
-/// Chooses the engine and says how each worker builds its own.
-fn factory(
-    folder: &ModelFolder,
+/// Opens the folder, chooses the engine and says how each worker builds its own.
+fn prepare(
     device: tch::Device,
     args: &ModelArgs,
     serving: Option<&EngineInfo>,
-) -> Result<Arc<Factory>, StartError> {
+) -> Result<(Manifest, Arc<Factory>), StartError> {
     let threads = i32::try_from(args.threads.get()).unwrap_or(i32::MAX);
-    let choose = || -> Result<Chosen, EngineError> {
+    let choose = || -> Result<(Manifest, Chosen), EngineError> {
+        if serving.is_some() {
+            background::this_thread();
+        }
         tch::set_num_threads(threads);
-        select(folder, device, args.engine, args.precision, serving)
+        let folder = ModelFolder::open(&args.model)?;
+        let chosen = select(&folder, device, args.engine, args.precision, serving)?;
+        Ok((folder.manifest().clone(), chosen))
     };
-    // On a thread of its own, which ends: libtorch keeps memory and settings for every thread it ran on.
-    let chosen = std::thread::scope(|scope| scope.spawn(choose).join())
+    // On a thread of its own, which ends: libtorch keeps memory and settings for every thread it ran on, and the
+    // workers must not inherit the priority of a reload.
+    let (manifest, chosen) = std::thread::scope(|scope| scope.spawn(choose).join())
         .map_err(|panic| StartError::Panic(panic_text(&*panic)))??;
-    Ok(Arc::new(move || {
+    let factory = move || {
         // OpenMP's count is per thread: it holds for the thread that sets it, and libtorch hands the last
         // value set to threads that are new to it. Each worker therefore sets its own.
         tch::set_num_threads(threads);
         chosen.engine()
-    }))
+    };
+    Ok((manifest, Arc::new(factory)))
 }

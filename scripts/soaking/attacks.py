@@ -1,13 +1,20 @@
-"""Good requests beside attacks: is anyone kept waiting?"""
+"""Good requests beside attacks: is anyone kept waiting?
+
+The attacker is a process of its own (`python3 -m soaking.attacks HOST PORT IDLE NAME`): in one with the good client, what it
+takes to open thousands of sockets would be counted as the server's.
+"""
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Awaitable, Callable, Dict, List
 
 from docker_test.pictures import png
 
-from .server import Server, exchange, message
+from .server import Address, Server, exchange, message
 from .traffic import percentile
 
 GOOD = message("POST", "/predict", "image/png", png(48, 48))
@@ -16,7 +23,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LIVEZ = b"\x82\x86\x04\x06/livez\x01\x01x"
 DRIPPING = 200
 
-Attack = Callable[[Server], Awaitable[None]]
+Attack = Callable[[Address], Awaitable[None]]
+IDLE = "idle connections"
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -28,7 +36,7 @@ async def good(server: Server, seconds: float, rate: float = 50) -> List[float]:
     times: List[float] = []
 
     async def one(due: float) -> None:
-        connection = await server.connect()
+        connection = await server.address.connect()
         status, body = await exchange(connection, GOOD)
         connection[1].close()
         if status != 200:
@@ -45,7 +53,7 @@ async def good(server: Server, seconds: float, rate: float = 50) -> List[float]:
     return times
 
 
-async def keep(server: Server, data: bytes, pause: float) -> None:
+async def keep(server: Address, data: bytes, pause: float) -> None:
     """One connection that says this again and again; a new one when it is closed."""
     while True:
         try:
@@ -63,7 +71,7 @@ async def together(*tasks: Awaitable[None]) -> None:
 
 
 def idle(count: int) -> Attack:
-    async def attack(server: Server) -> None:
+    async def attack(server: Address) -> None:
         held = []
         # Too many at once would only fill the kernel's queue.
         while True:
@@ -78,11 +86,11 @@ def idle(count: int) -> Attack:
     return attack
 
 
-async def heads(server: Server) -> None:
+async def heads(server: Address) -> None:
     await together(*(keep(server, b"GET /livez HTTP/1.1\r\nx-slow: " if n % 2 else b"P", 0.2) for n in range(DRIPPING)))
 
 
-async def bodies(server: Server) -> None:
+async def bodies(server: Address) -> None:
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n\r\n"
 
     async def one() -> None:
@@ -100,7 +108,7 @@ async def bodies(server: Server) -> None:
     await together(*(one() for _ in range(DRIPPING)))
 
 
-async def resets(server: Server) -> None:
+async def resets(server: Address) -> None:
     async def one() -> None:
         n = 0
         while True:
@@ -119,7 +127,7 @@ async def resets(server: Server) -> None:
 
 
 def flood(frames: Callable[[int], bytes]) -> Attack:
-    async def one(server: Server) -> None:
+    async def one(server: Address) -> None:
         while True:
             try:
                 reader, writer = await server.connect()
@@ -135,7 +143,7 @@ def flood(frames: Callable[[int], bytes]) -> Attack:
                 pass
             await asyncio.sleep(0.1)
 
-    async def attack(server: Server) -> None:
+    async def attack(server: Address) -> None:
         await together(*(one(server) for _ in range(4)))
 
     return attack
@@ -150,13 +158,9 @@ def continuation(n: int) -> bytes:
     return frame(1, 1, 1, LIVEZ) if n == 0 else frame(9, 0, 1, b"\0\x01a\x64" + b"b" * 100)
 
 
-async def measure(server: Server, seconds: float, connections: int) -> int:
-    """A table; 1 if p99 beside an attack is more than twice what it is alone."""
-    await good(server, 3)
-    alone = await good(server, seconds)
-    base = percentile(alone, 0.99)
-    attacks: Dict[str, Attack] = {
-        f"{connections} idle connections": idle(connections),
+def attacks(connections: int) -> Dict[str, Attack]:
+    return {
+        IDLE: idle(connections),
         "heads that drip": heads,
         "bodies that drip": bodies,
         "resets": resets,
@@ -164,17 +168,29 @@ async def measure(server: Server, seconds: float, connections: int) -> int:
         "HTTP/2 continuations": flood(continuation),
         "HTTP/2 pings": flood(lambda _: frame(6, 0, 0, b"\0" * 8)),
     }
+
+
+async def measure(server: Server, seconds: float, connections: int) -> int:
+    """A table; 1 if p99 beside an attack is more than twice what it is alone."""
+    await good(server, 3)
+    alone = await good(server, seconds)
+    base = percentile(alone, 0.99)
     print("| beside | p50 | p99 | p99 against alone | memory | descriptors |\n| --- | --- | --- | --- | --- | --- |")
     row(server, "nothing", alone, base)
     wrong = 0
-    for name, attack in attacks.items():
-        attacking = asyncio.create_task(attack(server))
-        await asyncio.sleep(min(5, seconds))
-        times = await good(server, seconds)
-        row(server, name, times, base)
+    for name in attacks(connections):
+        host, port = server.address
+        attacker = [sys.executable, "-m", "soaking.attacks", host, str(port), str(connections), name]
+        with subprocess.Popen(attacker, cwd=Path(__file__).resolve().parent.parent) as attacking:
+            try:
+                await asyncio.sleep(min(5, seconds))
+                times = await good(server, seconds)
+                row(server, f"{connections} {name}" if name == IDLE else name, times, base)
+                if attacking.poll() is not None:
+                    raise SystemExit(f"the attacker ended by itself, with {attacking.returncode}")
+            finally:
+                attacking.kill()
         wrong |= percentile(times, 0.99) > 2 * base
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
         await asyncio.sleep(1)
     return int(wrong)
 
@@ -183,3 +199,8 @@ def row(server: Server, name: str, times: List[float], base: float) -> None:
     half, late = percentile(times, 0.5), percentile(times, 0.99)
     memory = f"{server.memory() / 1e6:.0f} MB | {server.descriptors()}"
     print(f"| {name} | {1000 * half:.1f} ms | {1000 * late:.1f} ms | × {late / base:.2f} | {memory} |", flush=True)
+
+
+if __name__ == "__main__":
+    HOST, PORT, COUNT, NAME = sys.argv[1:]
+    asyncio.run(attacks(int(COUNT))[NAME](Address(HOST, int(PORT))))

@@ -9,9 +9,19 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 Connection = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    async def connect(self) -> Connection:
+        return await asyncio.open_connection(self.host, self.port)
 
 
 class Server:
@@ -25,8 +35,8 @@ class Server:
         command = [str(program), "run", "--listen", "127.0.0.1:0", "--log-format", "json", "--model", str(model), *flags]
         # Its own group, so that Ctrl-C here lets it be asked for its last figures.
         self.process = subprocess.Popen(command, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
-        self.host, port = self._logged("listening")["address"].rsplit(":", 1)
-        self.port = int(port)
+        host, port = self._logged("listening")["address"].rsplit(":", 1)
+        self.address = Address(host, int(port))
         self._logged("ready")
 
     def _logged(self, message: str) -> Dict[str, str]:
@@ -64,11 +74,8 @@ class Server:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    async def connect(self) -> Connection:
-        return await asyncio.open_connection(self.host, self.port)
-
     async def metrics(self) -> Dict[str, float]:
-        connection = await self.connect()
+        connection = await self.address.connect()
         status, body = await exchange(connection, message("GET", "/metrics", "", b""))
         connection[1].close()
         if status != 200:

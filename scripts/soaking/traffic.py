@@ -57,7 +57,7 @@ async def kinds(server: Server) -> List[Kind]:
         Kind("leaves", 5, [message("POST", "/predict", "image/png", p) for p in (small[0], middle)], ()),
     ]
     tensors = [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [encoded[0]]}]
-    connection = await server.connect()
+    connection = await server.address.connect()
     status, model = await exchange(connection, message("GET", "/model", "", b""))
     name = json.loads(model)["name"] if status == 200 else "fer2013"
     infer = message("POST", f"/v2/models/{name}/infer", "application/json", json.dumps({"inputs": tensors}).encode())
@@ -91,7 +91,7 @@ class Traffic:
             if not kind.right:
                 await asyncio.wait_for(self.leave(text), TIMEOUT)
             else:
-                connection = self.free.pop() if self.free else await self.server.connect()
+                connection = await self.connection()
                 status, body = await asyncio.wait_for(exchange(connection, text), TIMEOUT)
                 self.free.append(connection)
                 if status not in kind.right:
@@ -102,12 +102,21 @@ class Traffic:
         except (OSError, EOFError, asyncio.TimeoutError) as error:
             self.fail(f"{kind.name}: {type(error).__name__} {error}", due - began)
 
+    async def connection(self) -> Connection:
+        """One that is free and that the server has not closed since (it does after `--header-timeout`), else a new one."""
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await self.server.address.connect()
+
     def fail(self, text: str, at: float) -> None:
         self.failures.append(f"{at:.1f} s: {text}")
 
     async def leave(self, text: bytes) -> None:
         """Goes in the middle of the request or before the answer, politely or with a reset."""
-        _, writer = await self.server.connect()
+        _, writer = await self.server.address.connect()
         writer.write(text[: random.choice((len(text) // 2, len(text)))])
         await writer.drain()
         if random.random() < 0.5:

@@ -51,6 +51,15 @@ pub struct EngineInfo {
     pub device: String,
 }
 
+impl EngineInfo {
+    /// The packed engine's precision; `None` if it is another engine.
+    #[must_use]
+    pub fn packed(&self) -> Option<Precision> {
+        let precision = || Precision::ALL.into_iter().find(|p| p.name() == self.precision);
+        (self.engine == "packed").then(precision)?
+    }
+}
+
 /// Where to run, as the user asks for it: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceRequest {

@@ -1,6 +1,7 @@
 //! Which engine serves: candidates are checked against the TorchScript forward, timed, and the fastest that
 //! agrees is taken.
 
+mod candidates;
 mod check;
 
 use std::time::{Duration, Instant};
@@ -9,15 +10,15 @@ use serde::Serialize;
 use tch::Device;
 
 use super::{
-    Calibration, Classifier, EngineError, EngineInfo, EngineRequest, FILE_SAFETENSORS, ModelFolder, Packed,
-    PlainNetwork, Precision, PrecisionRequest, Tempered, TorchScript, drawn_faces, temper,
+    Classifier, EngineError, EngineInfo, EngineRequest, ModelFolder, Packed, Precision, PrecisionRequest,
+    Tempered, TorchScript, drawn_faces, temper,
 };
-use crate::image::Face;
+use crate::{emotion::Probabilities, image::Face};
+pub use candidates::INT8_COST_LIMIT;
+use candidates::packed;
 pub use check::tolerance;
 use check::{disagreement, probabilities};
 
-/// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
-pub const INT8_COST_LIMIT: f64 = 0.3;
 /// Pictures on which a candidate must agree.
 const PROBES: usize = 24;
 /// Batch sizes that are timed: a lone request, and a busy server.
@@ -40,6 +41,19 @@ pub struct Trial {
     pub images_per_second: Option<[f64; 2]>,
     /// Why it is out of the question, if it is.
     pub refused: Option<String>,
+}
+
+impl Trial {
+    const fn torchscript(images_per_second: Option<[f64; 2]>) -> Self {
+        Self {
+            engine: "torchscript",
+            precision: "f32",
+            instructions: None,
+            largest_difference: 0.0,
+            images_per_second,
+            refused: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,11 +97,102 @@ impl Chosen {
     }
 }
 
+/// What candidates are compared with: the TorchScript forward of the probe pictures.
+struct Reference {
+    torchscript: TorchScript,
+    probes: Vec<Face>,
+    probabilities: Vec<Probabilities>,
+    temperature: f64,
+}
+
+impl Reference {
+    fn new(folder: &ModelFolder, device: Device) -> Result<Self, EngineError> {
+        let mut torchscript = TorchScript::load(folder, device)?;
+        let probes = drawn_faces(PROBES);
+        let temperature = folder.manifest().temperature();
+        // What is compared is what will be served, so the temperature counts here too.
+        let probabilities = probabilities(&temper(torchscript.classify(&probes)?, temperature))?;
+        Ok(Self {
+            torchscript,
+            probes,
+            probabilities,
+            temperature,
+        })
+    }
+
+    /// Whether a candidate answers as the reference does.
+    fn check(&self, candidate: &mut Packed) -> Trial {
+        let (largest_difference, refused) =
+            match disagreement(candidate, &self.probes, &self.probabilities, self.temperature) {
+                Ok(d) => (d, None),
+                Err((d, reason)) => (d, Some(reason)),
+            };
+        if let Some(reason) = &refused {
+            let precision = candidate.precision().name();
+            tracing::warn!(precision, reason, "packed engine refused");
+        }
+        Trial {
+            engine: "packed",
+            precision: candidate.precision().name(),
+            instructions: Some(candidate.isa().name()),
+            largest_difference,
+            images_per_second: None,
+            refused,
+        }
+    }
+
+    /// Lets TorchScript itself (`None`) or a candidate serve.
+    fn choose(
+        self,
+        folder: &ModelFolder,
+        device: Device,
+        packed: Option<Packed>,
+        trials: Vec<Trial>,
+    ) -> Chosen {
+        let (blueprint, info) = match packed {
+            Some(candidate) => {
+                let info = candidate.info();
+                (Blueprint::Packed(Box::new(candidate)), info)
+            }
+            None => (
+                Blueprint::TorchScript(Box::new(folder.clone()), device),
+                self.torchscript.info(),
+            ),
+        };
+        for t in &trials {
+            let speed = t.images_per_second.unwrap_or_default();
+            tracing::debug!(
+                engine = t.engine,
+                precision = t.precision,
+                instructions = t.instructions,
+                largest_difference = t.largest_difference,
+                images_per_second_batch_1 = speed[0],
+                images_per_second_batch_8 = speed[1],
+                refused = t.refused,
+                "engine candidate"
+            );
+        }
+        tracing::info!(
+            engine = info.engine,
+            precision = info.precision,
+            device = info.device,
+            "engine chosen"
+        );
+        Chosen {
+            blueprint,
+            temperature: self.temperature,
+            info,
+            trials,
+        }
+    }
+}
+
 /// Builds, checks and times the candidates that the flags, the device, the processor and the folder allow, and
 /// takes the fastest; logs each of them. A single candidate is checked but not timed.
 ///
-/// On a reload the `incumbent`, which serves the model before, is taken again if it agrees, and nothing is timed: beside
-/// requests the timing would be of the load, and a slower engine would stay until the next reload.
+/// On a reload the `incumbent`, which serves the model before, is taken again if it agrees, and no other is built or timed:
+/// beside requests the timing would be of the load, a slower engine would stay until the next reload, and the work
+/// would be taken from the requests.
 ///
 /// # Errors
 /// [`EngineError`] if `model.pt` does not run, or what was asked for by name cannot be had or does not agree.
@@ -98,15 +203,26 @@ pub fn select(
     precision: PrecisionRequest,
     incumbent: Option<&EngineInfo>,
 ) -> Result<Chosen, EngineError> {
-    let mut torchscript = TorchScript::load(folder, device)?;
-    let probes = drawn_faces(PROBES);
-    let temperature = folder.manifest().temperature();
-    // What is compared is what will be served, so the temperature counts here too.
-    let reference = probabilities(&temper(torchscript.classify(&probes)?, temperature))?;
+    let mut reference = Reference::new(folder, device)?;
+    let with_torchscript = engine != EngineRequest::Packed && precision.allows(Precision::F32);
+    if with_torchscript && incumbent.is_some_and(|i| i.engine == "torchscript") {
+        return Ok(reference.choose(folder, device, None, vec![Trial::torchscript(None)]));
+    }
+    if engine != EngineRequest::TorchScript
+        && let Some(serves) = incumbent.and_then(EngineInfo::packed)
+        && let Ok(mut built) = packed(folder, device, precision, Some(serves))
+        && let Some(mut candidate) = built.pop()
+    {
+        let trial = reference.check(&mut candidate);
+        if trial.refused.is_none() {
+            return Ok(reference.choose(folder, device, Some(candidate), vec![trial]));
+        }
+    }
+
     let mut trials = Vec::new();
     let mut candidates: Vec<Packed> = Vec::new();
     if engine != EngineRequest::TorchScript {
-        match packed(folder, device, precision) {
+        match packed(folder, device, precision, None) {
             Ok(built) => candidates = built,
             Err(e) if engine == EngineRequest::Packed || !precision.allows(Precision::F32) => return Err(e),
             Err(e) => tracing::info!(reason = %e, "the packed engine does not run this model here"),
@@ -114,35 +230,16 @@ pub fn select(
     }
     let mut agreeing = Vec::new();
     for mut candidate in candidates {
-        let refused = disagreement(&mut candidate, &probes, &reference, temperature);
-        let (largest_difference, refused) = match refused {
-            Ok(d) => (d, None),
-            Err((d, reason)) => (d, Some(reason)),
-        };
-        if let Some(reason) = &refused {
-            tracing::warn!(
-                precision = candidate.precision().name(),
-                reason,
-                "packed engine refused"
-            );
-        }
-        trials.push(Trial {
-            engine: "packed",
-            precision: candidate.precision().name(),
-            instructions: Some(candidate.isa().name()),
-            largest_difference,
-            images_per_second: None,
-            refused: refused.clone(),
-        });
-        match refused {
-            None => agreeing.push((trials.len() - 1, candidate)),
+        let trial = reference.check(&mut candidate);
+        match &trial.refused {
+            None => agreeing.push((trials.len(), candidate)),
             Some(reason) if engine == EngineRequest::Packed && precision != PrecisionRequest::Auto => {
-                return Err(EngineError::Packed(reason));
+                return Err(EngineError::Packed(reason.clone()));
             }
             Some(_) => {}
         }
+        trials.push(trial);
     }
-    let with_torchscript = engine != EngineRequest::Packed && precision.allows(Precision::F32);
     if !with_torchscript && agreeing.is_empty() {
         let wanted = format!("--engine {engine} --precision {precision}");
         let why = if engine == EngineRequest::TorchScript {
@@ -154,83 +251,30 @@ pub fn select(
             "nothing here can serve {wanted}{why}"
         )));
     }
-    let serves = |engine: &str, precision: &str| {
-        incumbent.is_some_and(|i| (i.engine, i.precision) == (engine, precision))
-    };
+    let timed = agreeing.len() + usize::from(with_torchscript) > 1;
     // Some(None) is TorchScript.
-    let kept = agreeing
-        .iter()
-        .position(|(_, c)| serves("packed", c.precision().name()))
-        .map(Some)
-        .or((with_torchscript && serves("torchscript", "f32")).then_some(None));
-    let timed = kept.is_none() && agreeing.len() + usize::from(with_torchscript) > 1;
     let mut best: Option<(f64, Option<usize>)> = None;
     if timed {
         for (position, (trial, candidate)) in agreeing.iter_mut().enumerate() {
-            let speed = time(candidate, &probes)?;
+            let speed = time(candidate, &reference.probes)?;
             trials[*trial].images_per_second = Some(speed);
             keep_best(&mut best, cost(&speed), Some(position));
         }
     }
     if with_torchscript {
         let speed = if timed {
-            Some(time(&mut torchscript, &probes)?)
+            Some(time(&mut reference.torchscript, &reference.probes)?)
         } else {
             None
         };
         if let Some(speed) = &speed {
             keep_best(&mut best, cost(speed), None);
         }
-        trials.push(Trial {
-            engine: "torchscript",
-            precision: "f32",
-            instructions: None,
-            largest_difference: 0.0,
-            images_per_second: speed,
-            refused: None,
-        });
+        trials.push(Trial::torchscript(speed));
     }
-    let winner = kept.unwrap_or_else(|| {
-        best.map_or(if with_torchscript { None } else { Some(0) }, |(_, position)| {
-            position
-        })
-    });
-    let (blueprint, info) = match winner {
-        Some(position) => {
-            let candidate = agreeing.swap_remove(position).1;
-            let info = candidate.info();
-            (Blueprint::Packed(Box::new(candidate)), info)
-        }
-        None => (
-            Blueprint::TorchScript(Box::new(folder.clone()), device),
-            torchscript.info(),
-        ),
-    };
-    for t in &trials {
-        let speed = t.images_per_second.unwrap_or_default();
-        tracing::debug!(
-            engine = t.engine,
-            precision = t.precision,
-            instructions = t.instructions,
-            largest_difference = t.largest_difference,
-            images_per_second_batch_1 = speed[0],
-            images_per_second_batch_8 = speed[1],
-            refused = t.refused,
-            "engine candidate"
-        );
-    }
-    tracing::info!(
-        engine = info.engine,
-        precision = info.precision,
-        device = info.device,
-        "engine chosen"
-    );
-    Ok(Chosen {
-        blueprint,
-        temperature,
-        info,
-        trials,
-    })
+    let winner = best.map_or((!with_torchscript).then_some(0), |(_, position)| position);
+    let winner = winner.map(|position| agreeing.swap_remove(position).1);
+    Ok(reference.choose(folder, device, winner, trials))
 }
 
 fn keep_best(best: &mut Option<(f64, Option<usize>)>, cost: f64, position: Option<usize>) {
@@ -242,71 +286,6 @@ fn keep_best(best: &mut Option<(f64, Option<usize>)>, cost: f64, position: Optio
 /// Seconds for an image alone and one in a batch of eight: both count the same.
 fn cost(images_per_second: &[f64; 2]) -> f64 {
     images_per_second.iter().map(|x| 1.0 / x).sum()
-}
-
-/// Every packed engine that the flag, the processor and the folder allow.
-fn packed(
-    folder: &ModelFolder,
-    device: Device,
-    request: PrecisionRequest,
-) -> Result<Vec<Packed>, EngineError> {
-    if device != Device::Cpu {
-        return Err(EngineError::Packed(
-            "runs on the CPU only; use --device cpu".to_owned(),
-        ));
-    }
-    if !folder.manifest().files.contains_key(FILE_SAFETENSORS) {
-        return Err(EngineError::Packed(format!(
-            "the model folder has no {FILE_SAFETENSORS}"
-        )));
-    }
-    let network = PlainNetwork::load(folder)?;
-    let mut built = Vec::new();
-    for precision in Precision::ALL.into_iter().filter(|p| request.allows(*p)) {
-        let ranges = if precision == Precision::Int8 {
-            match int8_ranges(folder, request) {
-                Ok(ranges) => Some(ranges),
-                Err(e) if request == PrecisionRequest::Int8 => return Err(e),
-                Err(e) => {
-                    tracing::info!(reason = %e, "int8 is not considered");
-                    continue;
-                }
-            }
-        } else {
-            None
-        };
-        match Packed::new(&network, precision, ranges.as_ref()) {
-            Ok(engine) => built.push(engine),
-            Err(e) if request != PrecisionRequest::Auto => return Err(e),
-            Err(e) => tracing::debug!(reason = %e, "not considered"),
-        }
-    }
-    Ok(built)
-}
-
-/// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.
-fn int8_ranges(
-    folder: &ModelFolder,
-    request: PrecisionRequest,
-) -> Result<super::packed::Ranges, EngineError> {
-    let unfit = |reason: String| EngineError::Packed(reason);
-    let Some(calibration) = Calibration::load(folder)? else {
-        return Err(unfit(
-            "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
-        ));
-    };
-    if request == PrecisionRequest::Auto {
-        match calibration.cost.map(|c| c.points()) {
-            None => return Err(unfit("what int8 costs in accuracy was not measured".to_owned())),
-            Some(p) if p > INT8_COST_LIMIT => {
-                return Err(unfit(format!(
-                    "int8 costs {p:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    calibration.ranges().map_err(unfit)
 }
 
 /// Images per second at each of [`BATCHES`]: the median of what fits into [`TIMING`], after one run to warm up.

@@ -5,7 +5,7 @@
 //! as nobody else wants it.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,30 +23,37 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Guests {
     room: Arc<Semaphore>,
-    present: Mutex<HashMap<u64, Arc<State>>>,
+    /// Those without a request that nobody has asked to leave; first the one that has waited longest. In order, because a
+    /// flood of connections asks for the first thousands of times a second.
+    waiting: Mutex<BTreeMap<Since, CancellationToken>>,
     next: AtomicU64,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Asked to leave.
-    leave: CancellationToken,
-    /// Requests in flight, and when the last of them ended (or the connection began).
-    busy: Mutex<(usize, Instant)>,
-}
+/// Since when a guest has waited, and its number: two may have come at the same time.
+type Since = (Instant, u64);
 
 /// One connection's place, given back when dropped.
 #[derive(Debug)]
 pub struct Guest {
     guests: Arc<Guests>,
     number: u64,
-    state: Arc<State>,
+    /// Asked to leave.
+    leave: CancellationToken,
+    /// Locked before [`Guests::waiting`].
+    busy: Mutex<Busy>,
     _place: OwnedSemaphorePermit,
 }
 
-/// A request in flight, until dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<State>);
+struct Busy {
+    requests: usize,
+    /// When the last request ended (or the connection began).
+    since: Instant,
+}
+
+/// A request in flight, until dropped. The connection's place is held for as long.
+#[derive(Debug)]
+pub struct InFlight(Arc<Guest>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,14 +65,14 @@ impl Guests {
     pub fn new(places: usize) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
-            present: Mutex::default(),
+            waiting: Mutex::default(),
             next: AtomicU64::new(0),
         })
     }
 
     /// A place for a connection that is there already; whoever has waited longest leaves for it. If all have
     /// requests in flight it waits until one has none.
-    pub async fn admit(self: &Arc<Self>) -> Guest {
+    pub async fn admit(self: &Arc<Self>) -> Arc<Guest> {
         let place = loop {
             if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
                 break place;
@@ -76,32 +83,25 @@ impl Guests {
                 break place;
             }
         };
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let state = Arc::new(State {
-            leave: CancellationToken::new(),
-            busy: Mutex::new((0, Instant::now())),
-        });
-        lock(&self.present).insert(number, Arc::clone(&state));
-        Guest {
+        let guest = Guest {
             guests: Arc::clone(self),
-            number,
-            state,
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            leave: CancellationToken::new(),
+            busy: Mutex::new(Busy {
+                requests: 0,
+                since: Instant::now(),
+            }),
             _place: place,
-        }
+        };
+        guest.wait(&lock(&guest.busy));
+        Arc::new(guest)
     }
 
     /// Asks the one that has waited longest to leave; false if nobody waits.
     pub fn send_one_away(&self) -> bool {
-        let present = lock(&self.present);
-        let waiting = present.values().filter(|state| !state.leave.is_cancelled());
-        let longest = waiting
-            .filter_map(|state| {
-                let (requests, since) = *lock(&state.busy);
-                (requests == 0).then_some((since, state))
-            })
-            .min_by_key(|(since, _)| *since);
-        if let Some((_, state)) = longest {
-            state.leave.cancel();
+        let longest = lock(&self.waiting).pop_first();
+        if let Some((_, leave)) = &longest {
+            leave.cancel();
         }
         longest.is_some()
     }
@@ -110,31 +110,47 @@ impl Guests {
 impl Guest {
     /// Marks a request as in flight.
     #[must_use]
-    pub fn request(&self) -> InFlight {
-        lock(&self.state.busy).0 += 1;
-        InFlight(Arc::clone(&self.state))
+    pub fn request(self: &Arc<Self>) -> InFlight {
+        let mut busy = lock(&self.busy);
+        if busy.requests == 0 {
+            lock(&self.guests.waiting).remove(&(busy.since, self.number));
+        }
+        busy.requests += 1;
+        InFlight(Arc::clone(self))
     }
 
     /// Comes back when the guest has been asked to leave and has no request in flight.
     pub async fn asked_to_leave(&self) {
-        self.state.leave.cancelled().await;
+        self.leave.cancelled().await;
         // A request may have come in between; it is answered first.
-        while lock(&self.state.busy).0 > 0 {
+        while lock(&self.busy).requests > 0 {
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Takes its place in the line of those that wait.
+    fn wait(&self, busy: &Busy) {
+        if !self.leave.is_cancelled() {
+            lock(&self.guests.waiting).insert((busy.since, self.number), self.leave.clone());
         }
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        lock(&self.guests.present).remove(&self.number);
+        let since = lock(&self.busy).since;
+        lock(&self.guests.waiting).remove(&(since, self.number));
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut busy = lock(&self.0.busy);
-        *busy = (busy.0.saturating_sub(1), Instant::now());
+        busy.requests = busy.requests.saturating_sub(1);
+        busy.since = Instant::now();
+        if busy.requests == 0 {
+            self.0.wait(&busy);
+        }
     }
 }
 
@@ -154,17 +170,31 @@ mod tests {
             async move { guests.admit().await }
         });
         third.asked_to_leave().await;
-        assert!(!first.state.leave.is_cancelled() && !second.state.leave.is_cancelled());
+        assert!(!first.leave.is_cancelled() && !second.leave.is_cancelled());
         drop(third);
         let fourth = admitted.await.unwrap();
-        assert_eq!(lock(&guests.present).len(), 3);
+        assert_eq!(lock(&guests.waiting).len(), 2, "the second and the fourth");
 
-        assert!(guests.send_one_away() && second.state.leave.is_cancelled());
-        assert!(guests.send_one_away() && fourth.state.leave.is_cancelled());
+        assert!(guests.send_one_away() && second.leave.is_cancelled());
+        assert!(guests.send_one_away() && fourth.leave.is_cancelled());
         assert!(!guests.send_one_away(), "the first has a request in flight");
         drop(busy);
         assert!(guests.send_one_away());
         first.asked_to_leave().await;
+        drop((first, second, fourth));
+        assert_eq!(guests.room.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_who_has_gone_is_asked_to_leave() {
+        let guests = Guests::new(2);
+        let (idle, busy) = (guests.admit().await, guests.admit().await);
+        let request = busy.request();
+        drop((idle, busy));
+        assert!(!guests.send_one_away() && guests.room.available_permits() == 1);
+        // An HTTP/2 request may end after its connection.
+        drop(request);
+        assert!(!guests.send_one_away() && guests.room.available_permits() == 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, sto
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.header_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    let serve = |stream: TcpStream, from: SocketAddr, guest: Guest| {
+    let serve = |stream: TcpStream, from: SocketAddr, guest: Arc<Guest>| {
         // Answers are small and complete when they are written.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
@@ -61,7 +61,7 @@ pub(super) async fn accept(listener: TcpListener, port: Port, app: Arc<App>, sto
             peer: Peer(from.ip()),
             time: app.config.header_timeout,
             watcher: graceful.watcher(),
-            guest: Arc::new(guest),
+            guest,
         };
         let acceptor = app.tls.as_ref().filter(|_| port == Port::Main).map(Tls::acceptor);
         tokio::spawn(connection.serve(stream, acceptor));
@@ -146,7 +146,7 @@ impl Connection {
 async fn connection(
     listener: &TcpListener,
     guests: &Arc<Guests>,
-) -> io::Result<(TcpStream, SocketAddr, Guest)> {
+) -> io::Result<(TcpStream, SocketAddr, Arc<Guest>)> {
     let (stream, from) = listener.accept().await?;
     Ok((stream, from, guests.admit().await))
 }

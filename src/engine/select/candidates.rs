@@ -1,0 +1,75 @@
+//! Which packed engines are worth a trial.
+
+use tch::Device;
+
+use crate::engine::{
+    Calibration, EngineError, FILE_SAFETENSORS, ModelFolder, Packed, PlainNetwork, Precision,
+    PrecisionRequest, packed::Ranges,
+};
+
+/// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
+pub const INT8_COST_LIMIT: f64 = 0.3;
+
+/// Every packed engine that the flag, the processor and the folder allow, or of these that of one precision `only`.
+pub(super) fn packed(
+    folder: &ModelFolder,
+    device: Device,
+    request: PrecisionRequest,
+    only: Option<Precision>,
+) -> Result<Vec<Packed>, EngineError> {
+    if device != Device::Cpu {
+        return Err(EngineError::Packed(
+            "runs on the CPU only; use --device cpu".to_owned(),
+        ));
+    }
+    if !folder.manifest().files.contains_key(FILE_SAFETENSORS) {
+        return Err(EngineError::Packed(format!(
+            "the model folder has no {FILE_SAFETENSORS}"
+        )));
+    }
+    let network = PlainNetwork::load(folder)?;
+    let mut built = Vec::new();
+    let wanted = |p: &Precision| request.allows(*p) && only.is_none_or(|only| only == *p);
+    for precision in Precision::ALL.into_iter().filter(wanted) {
+        let ranges = if precision == Precision::Int8 {
+            match int8_ranges(folder, request) {
+                Ok(ranges) => Some(ranges),
+                Err(e) if request == PrecisionRequest::Int8 => return Err(e),
+                Err(e) => {
+                    tracing::info!(reason = %e, "int8 is not considered");
+                    continue;
+                }
+            }
+        } else {
+            None
+        };
+        match Packed::new(&network, precision, ranges.as_ref()) {
+            Ok(engine) => built.push(engine),
+            Err(e) if request != PrecisionRequest::Auto => return Err(e),
+            Err(e) => tracing::debug!(reason = %e, "not considered"),
+        }
+    }
+    Ok(built)
+}
+
+/// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.
+fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges, EngineError> {
+    let unfit = |reason: String| EngineError::Packed(reason);
+    let Some(calibration) = Calibration::load(folder)? else {
+        return Err(unfit(
+            "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
+        ));
+    };
+    if request == PrecisionRequest::Auto {
+        match calibration.cost.map(|c| c.points()) {
+            None => return Err(unfit("what int8 costs in accuracy was not measured".to_owned())),
+            Some(p) if p > INT8_COST_LIMIT => {
+                return Err(unfit(format!(
+                    "int8 costs {p:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    calibration.ranges().map_err(unfit)
+}
