@@ -37,14 +37,14 @@ pub struct Trial {
     pub instructions: Option<&'static str>,
     /// Largest difference of a probability from the TorchScript forward's on the probe pictures.
     pub largest_difference: f32,
-    /// Images per second at batch 1 and 8; absent if it was not timed.
-    pub images_per_second: Option<[f64; 2]>,
+    /// Images per second at batch 1 and 8; absent if it was not timed, at 8 also if it had lost at 1.
+    pub images_per_second: [Option<f64>; 2],
     /// Why it is out of the question, if it is.
     pub refused: Option<String>,
 }
 
 impl Trial {
-    const fn torchscript(images_per_second: Option<[f64; 2]>) -> Self {
+    const fn torchscript(images_per_second: [Option<f64>; 2]) -> Self {
         Self {
             engine: "torchscript",
             precision: "f32",
@@ -136,7 +136,7 @@ impl Reference {
             precision: candidate.precision().name(),
             instructions: Some(candidate.isa().name()),
             largest_difference,
-            images_per_second: None,
+            images_per_second: [None; 2],
             refused,
         }
     }
@@ -160,14 +160,13 @@ impl Reference {
             ),
         };
         for t in &trials {
-            let speed = t.images_per_second.unwrap_or_default();
             tracing::debug!(
                 engine = t.engine,
                 precision = t.precision,
                 instructions = t.instructions,
                 largest_difference = t.largest_difference,
-                images_per_second_batch_1 = speed[0],
-                images_per_second_batch_8 = speed[1],
+                images_per_second_batch_1 = t.images_per_second[0],
+                images_per_second_batch_8 = t.images_per_second[1],
                 refused = t.refused,
                 "engine candidate"
             );
@@ -206,7 +205,7 @@ pub fn select(
     let mut reference = Reference::new(folder, device)?;
     let with_torchscript = engine != EngineRequest::Packed && precision.allows(Precision::F32);
     if with_torchscript && incumbent.is_some_and(|i| i.engine == "torchscript") {
-        return Ok(reference.choose(folder, device, None, vec![Trial::torchscript(None)]));
+        return Ok(reference.choose(folder, device, None, vec![Trial::torchscript([None; 2])]));
     }
     if engine != EngineRequest::TorchScript
         && let Some(serves) = incumbent.and_then(EngineInfo::packed)
@@ -252,59 +251,65 @@ pub fn select(
         )));
     }
     let timed = agreeing.len() + usize::from(with_torchscript) > 1;
-    // Some(None) is TorchScript.
-    let mut best: Option<(f64, Option<usize>)> = None;
+    // Seconds, and who needs them; nobody is TorchScript.
+    let mut best = (f64::INFINITY, (!with_torchscript).then_some(0));
     if timed {
-        for (position, (trial, candidate)) in agreeing.iter_mut().enumerate() {
-            let speed = time(candidate, &reference.probes)?;
-            trials[*trial].images_per_second = Some(speed);
-            keep_best(&mut best, cost(&speed), Some(position));
+        // The fastest as a rule first: who loses at batch 1 already costs no more time.
+        for (position, (trial, candidate)) in agreeing.iter_mut().enumerate().rev() {
+            let speed = time(candidate, &reference.probes, best.0)?;
+            trials[*trial].images_per_second = speed;
+            if cost(&speed) < best.0 {
+                best = (cost(&speed), Some(position));
+            }
         }
     }
     if with_torchscript {
         let speed = if timed {
-            Some(time(&mut reference.torchscript, &reference.probes)?)
+            time(&mut reference.torchscript, &reference.probes, best.0)?
         } else {
-            None
+            [None; 2]
         };
-        if let Some(speed) = &speed {
-            keep_best(&mut best, cost(speed), None);
+        if cost(&speed) < best.0 {
+            best = (cost(&speed), None);
         }
         trials.push(Trial::torchscript(speed));
     }
-    let winner = best.map_or((!with_torchscript).then_some(0), |(_, position)| position);
-    let winner = winner.map(|position| agreeing.swap_remove(position).1);
+    let winner = best.1.map(|position| agreeing.swap_remove(position).1);
     Ok(reference.choose(folder, device, winner, trials))
 }
 
-fn keep_best(best: &mut Option<(f64, Option<usize>)>, cost: f64, position: Option<usize>) {
-    if best.is_none_or(|(least, _)| cost < least) {
-        *best = Some((cost, position));
-    }
+/// Seconds for an image alone and one in a batch of eight: both count the same. Infinite if it was not timed.
+fn cost(images_per_second: &[Option<f64>; 2]) -> f64 {
+    images_per_second
+        .iter()
+        .map(|x| x.map_or(f64::INFINITY, |x| 1.0 / x))
+        .sum()
 }
 
-/// Seconds for an image alone and one in a batch of eight: both count the same.
-fn cost(images_per_second: &[f64; 2]) -> f64 {
-    images_per_second.iter().map(|x| 1.0 / x).sum()
-}
-
-/// Images per second at each of [`BATCHES`]: the median of what fits into [`TIMING`], after one run to warm up.
-fn time(engine: &mut dyn Classifier, probes: &[Face]) -> Result<[f64; 2], EngineError> {
-    let mut speeds = [0.0; 2];
-    for (speed, batch) in speeds.iter_mut().zip(BATCHES) {
-        let faces = &probes[..batch];
-        engine.classify(faces)?;
-        let mut seconds = Vec::new();
+/// Images per second at each of [`BATCHES`]: the median of what fits into [`TIMING`], after one run to warm up. Ends
+/// early where batch 1 alone twice takes more than `best`, the [`cost`] of another candidate: it has lost.
+fn time(engine: &mut dyn Classifier, probes: &[Face], best: f64) -> Result<[Option<f64>; 2], EngineError> {
+    let mut speeds = [None; 2];
+    let mut run = |batch: usize| -> Result<f64, EngineError> {
         let start = Instant::now();
-        while seconds.len() < 3 || start.elapsed() < TIMING {
-            let run = Instant::now();
-            engine.classify(faces)?;
-            seconds.push(run.elapsed().as_secs_f64());
-        }
-        seconds.sort_by(f64::total_cmp);
+        engine.classify(&probes[..batch])?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    for (speed, batch) in speeds.iter_mut().zip(BATCHES) {
+        let first = run(batch)?;
+        let start = Instant::now();
+        let mut seconds = vec![run(batch)?];
         #[allow(clippy::cast_precision_loss)]
         let images = batch as f64;
-        *speed = images / seconds[seconds.len() / 2];
+        let lost = batch == 1 && first.min(seconds[0]) > best;
+        while !lost && (seconds.len() < 3 || start.elapsed() < TIMING) {
+            seconds.push(run(batch)?);
+        }
+        seconds.sort_by(f64::total_cmp);
+        *speed = Some(images / seconds[seconds.len() / 2]);
+        if lost {
+            break;
+        }
     }
     Ok(speeds)
 }

@@ -67,14 +67,14 @@ fn on_a_reload_what_serves_goes_on_serving_if_it_agrees() {
         };
         assert_eq!(
             (trial.engine, trial.images_per_second),
-            (engine, None),
+            (engine, [None; 2]),
             "nothing is timed"
         );
     }
     // There is no calibration for int8, so the candidates are timed as at the start.
     let chosen = again("packed", "int8");
     assert_ne!(chosen.info().precision, "int8");
-    assert!(chosen.trials().iter().any(|t| t.images_per_second.is_some()));
+    assert!(chosen.trials().iter().all(|t| t.images_per_second[0].is_some()));
 }
 
 fn tried(chosen: &Chosen, precision: &str) -> bool {
@@ -97,7 +97,7 @@ fn takes_one_that_agrees_and_says_what_it_tried() {
         .trials()
         .iter()
         .filter(|t| t.refused.is_none())
-        .min_by(|a, b| cost(&a.images_per_second.unwrap()).total_cmp(&cost(&b.images_per_second.unwrap())))
+        .min_by(|a, b| cost(&a.images_per_second).total_cmp(&cost(&b.images_per_second)))
         .unwrap();
     assert_eq!(
         (best.engine, best.precision),
@@ -120,6 +120,21 @@ fn takes_one_that_agrees_and_says_what_it_tried() {
                 .all(|(x, y)| (x - y).abs() < tolerance(Precision::Bf16))
         );
     }
+}
+
+#[test]
+fn who_has_lost_at_batch_1_is_timed_no_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = TorchScript::load(&folder(dir.path()), Device::Cpu).unwrap();
+    let probes = drawn_faces(8);
+    let speeds = time(&mut engine, &probes, 0.0).unwrap();
+    assert!(speeds[0].is_some() && speeds[1].is_none(), "{speeds:?}");
+    assert_eq!(cost(&speeds), f64::INFINITY);
+    let speeds = time(&mut engine, &probes, f64::INFINITY).unwrap();
+    assert!(
+        speeds.iter().all(Option::is_some) && cost(&speeds) < f64::INFINITY,
+        "{speeds:?}"
+    );
 }
 
 #[test]
