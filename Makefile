@@ -22,7 +22,7 @@ LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test fuzz soak
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test fuzz soak sanitize
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
@@ -78,6 +78,9 @@ fuzz: tools setup ## libFuzzer with AddressSanitizer on every parser (ARGS="--se
 soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests beside attacks), kills of a training
 	scripts/soak $(ARGS)
 	@case '$(ARGS)' in '') scripts/kill-train ;; esac
+
+sanitize: tools setup ## the library's tests under AddressSanitizer (compiles everything anew)
+	scripts/sanitize $(ARGS)
 
 docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
 	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
