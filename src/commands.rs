@@ -21,7 +21,7 @@ use crate::{
     engine::{Classifier, ModelFolder},
     http::{
         problem::Problem,
-        types::{Entry, ModelRef, Prediction, Scores},
+        types::{Failed, ModelRef, One, Scores},
     },
     image::{self, Face, Limits},
     model,
@@ -66,22 +66,16 @@ fn predict_files(args: &PredictArgs, out: &mut impl Write) -> Result<bool, Strin
             });
             match answer {
                 Ok(probabilities) => {
-                    let scores = Scores::from(probabilities);
-                    line(
-                        out,
-                        &Prediction {
-                            scores,
-                            crop: None,
-                            model: ModelRef::from(&manifest),
-                        },
-                    )?;
+                    let answer = Scores::from(probabilities);
+                    let model = ModelRef::from(&manifest);
+                    line(out, &One { answer, model })?;
                 }
                 Err((problem, why)) => {
                     all = false;
                     complain(&format!("{}: {why}", file.display()));
                     line(
                         out,
-                        &Entry::Error {
+                        &Failed {
                             error: problem.body(None),
                         },
                     )?;

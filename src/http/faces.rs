@@ -10,20 +10,20 @@ use std::{
 };
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::{Request, State},
     http::Uri,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::Serialize;
 
 use super::{
     App,
-    input::{Picture, Pictures},
+    input::Picture,
     observe::{RequestId, Timing},
     pictures::{self, Fault},
-    problem::{Problem, ProblemBody},
-    types::{Crop, ModelRef, Scores},
+    problem::Problem,
+    types::{Crop, Scores},
 };
 use crate::{
     faces::{Options, Rect},
@@ -55,29 +55,6 @@ pub struct Photo {
     pub faces: Vec<FaceAnswer>,
 }
 
-/// The answer to one photo.
-#[derive(Debug, Serialize)]
-struct One<'a> {
-    #[serde(flatten)]
-    photo: Photo,
-    model: ModelRef<'a>,
-}
-
-/// One entry of an answer to several photos.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Entry<'a> {
-    Photo(&'a Photo),
-    Error { error: ProblemBody<'a> },
-}
-
-/// The answer to several photos, in the order sent.
-#[derive(Debug, Serialize)]
-struct Many<'a> {
-    photos: Vec<Entry<'a>>,
-    model: ModelRef<'a>,
-}
-
 /// The handler.
 ///
 /// # Errors
@@ -88,49 +65,10 @@ pub async fn faces(
     request: Request,
 ) -> Result<Response, Problem> {
     let options = options(request.uri(), app.config.max_faces.get())?;
-    pictures::take(&app, request, |model, pictures, deadline| {
-        let app = Arc::clone(&app);
-        async move {
-            match pictures {
-                Pictures::One(picture) => {
-                    let (photo, timing) = classify(&app, &model, picture, options, deadline).await?;
-                    let model = ModelRef::from(&model.manifest);
-                    Ok((Extension(timing), Json(One { photo, model })).into_response())
-                }
-                Pictures::Many(pictures) => many(&app, &model, pictures, options, deadline, &id).await,
-            }
-        }
-    })
-    .await
-}
-
-async fn many(
-    app: &Arc<App>,
-    model: &Arc<Model>,
-    pictures: Vec<Picture>,
-    options: Options,
-    deadline: Instant,
-    id: &RequestId,
-) -> Result<Response, Problem> {
-    let (answers, timing) = pictures::each(pictures, |picture| {
-        let (app, model) = (Arc::clone(app), Arc::clone(model));
-        async move { classify(&app, &model, picture, options, deadline).await }
-    })
-    .await?;
-    let photos = answers
-        .iter()
-        .map(|answer| match answer {
-            Ok(photo) => Entry::Photo(photo),
-            Err(problem) => Entry::Error {
-                error: problem.body(Some(id.as_str())),
-            },
-        })
-        .collect();
-    let answer = Json(Many {
-        photos,
-        model: ModelRef::from(&model.manifest),
-    });
-    Ok((Extension(timing), answer).into_response())
+    let classify = move |app: Arc<App>, model: Arc<Model>, picture, deadline| async move {
+        classify(&app, &model, picture, options, deadline).await
+    };
+    pictures::answer(&app, request, &id, "photos", classify).await
 }
 
 /// One photo through detection, queue and network.

@@ -4,18 +4,21 @@
 use std::{future::Future, sync::Arc, time::Instant};
 
 use axum::{
+    Extension, Json,
     extract::{Query, Request},
     http::{HeaderMap, HeaderValue, Uri, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::{
     App, body,
     input::{self, Kind, Picture, Pictures},
-    observe::Timing,
+    observe::{RequestId, Timing},
     problem::Problem,
+    types::{Many, ModelRef, One},
 };
 use crate::{image::Limits, metrics::Rejected, model::Model};
 
@@ -39,8 +42,43 @@ impl From<Fault> for Problem {
     }
 }
 
+/// Answers a request's pictures: one with what `classify` says of it, several with a list of that name.
+pub(super) async fn answer<T, F>(
+    app: &Arc<App>,
+    request: Request,
+    id: &RequestId,
+    name: &'static str,
+    classify: impl Fn(Arc<App>, Arc<Model>, Picture, Instant) -> F + Send + Sync,
+) -> Result<Response, Problem>
+where
+    T: Serialize + Send + Sync + 'static,
+    F: Future<Output = Result<(T, Timing), Fault>> + Send + 'static,
+{
+    take(app, request, |model, pictures, deadline| async move {
+        let classify = |picture| classify(Arc::clone(app), Arc::clone(&model), picture, deadline);
+        let model = ModelRef::from(&model.manifest);
+        match pictures {
+            Pictures::One(picture) => {
+                let (answer, timing) = classify(picture).await?;
+                Ok((Extension(timing), Json(One { answer, model })).into_response())
+            }
+            Pictures::Many(pictures) => {
+                let (answers, timing) = each(pictures, classify).await?;
+                let answer = Json(Many {
+                    name,
+                    answers: &answers,
+                    request_id: id.as_str(),
+                    model,
+                });
+                Ok((Extension(timing), answer).into_response())
+            }
+        }
+    })
+    .await
+}
+
 /// Reads the request's pictures and runs `work` on them until the deadline at most.
-pub(super) async fn take<F>(
+async fn take<F>(
     app: &Arc<App>,
     request: Request,
     work: impl FnOnce(Arc<Model>, Pictures, Instant) -> F,

@@ -6,19 +6,19 @@ use std::{
 };
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::{Request, State},
     http::Uri,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
 use super::{
     App, faces,
-    input::{Picture, Pictures},
+    input::Picture,
     observe::{RequestId, Timing},
     pictures::{self, Fault},
     problem::Problem,
-    types::{Crop, Entry, ModelRef, Prediction, Predictions, Scores},
+    types::{Prediction, Scores},
 };
 use crate::{emotion::Probabilities, faces::Options, image::Face, model::Model};
 
@@ -63,64 +63,10 @@ pub async fn predict(
     request: Request,
 ) -> Result<Response, Problem> {
     let part = Part::of(request.uri())?;
-    pictures::take(&app, request, |model, pictures, deadline| {
-        let app = Arc::clone(&app);
-        async move {
-            match pictures {
-                Pictures::One(picture) => one(&app, &model, picture, part, deadline).await,
-                Pictures::Many(pictures) => many(&app, &model, pictures, part, deadline, &id).await,
-            }
-        }
-    })
-    .await
-}
-
-async fn one(
-    app: &App,
-    model: &Model,
-    picture: Picture,
-    part: Part,
-    deadline: Instant,
-) -> Result<Response, Problem> {
-    let ((scores, crop), timing) = classify(app, model, picture, part, deadline).await?;
-    let answer = Json(Prediction {
-        scores,
-        crop,
-        model: ModelRef::from(&model.manifest),
-    });
-    Ok((Extension(timing), answer).into_response())
-}
-
-async fn many(
-    app: &Arc<App>,
-    model: &Arc<Model>,
-    pictures: Vec<Picture>,
-    part: Part,
-    deadline: Instant,
-    id: &RequestId,
-) -> Result<Response, Problem> {
-    let (answers, timing) = pictures::each(pictures, |picture| {
-        let (app, model) = (Arc::clone(app), Arc::clone(model));
-        async move { classify(&app, &model, picture, part, deadline).await }
-    })
-    .await?;
-    let predictions = answers
-        .iter()
-        .map(|answer| match answer {
-            Ok((scores, crop)) => Entry::Scores {
-                scores: *scores,
-                crop: *crop,
-            },
-            Err(problem) => Entry::Error {
-                error: problem.body(Some(id.as_str())),
-            },
-        })
-        .collect();
-    let answer = Json(Predictions {
-        predictions,
-        model: ModelRef::from(&model.manifest),
-    });
-    Ok((Extension(timing), answer).into_response())
+    let classify = move |app: Arc<App>, model: Arc<Model>, picture, deadline| async move {
+        classify(&app, &model, picture, part, deadline).await
+    };
+    pictures::answer(&app, request, &id, "predictions", classify).await
 }
 
 /// One picture through decoding, queue and network.
@@ -130,11 +76,12 @@ async fn classify(
     picture: Picture,
     part: Part,
     deadline: Instant,
-) -> Result<((Scores, Option<Crop>), Timing), Fault> {
+) -> Result<(Prediction, Timing), Fault> {
     let (face, crop, timing) = match part {
         Part::Whole => {
             let (probabilities, timing) = whole(app, model, picture, deadline).await?;
-            return Ok(((Scores::from(probabilities), None), timing));
+            let scores = Scores::from(probabilities);
+            return Ok((Prediction { scores, crop: None }, timing));
         }
         Part::Face => {
             let options = Options {
@@ -148,7 +95,8 @@ async fn classify(
         }
     };
     let (probabilities, timing) = infer(model, face, timing, deadline).await?;
-    Ok(((Scores::from(probabilities), crop), timing))
+    let scores = Scores::from(probabilities);
+    Ok((Prediction { scores, crop }, timing))
 }
 
 /// A whole picture through decoding, queue and network.

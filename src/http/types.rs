@@ -1,16 +1,16 @@
-//! The answers of `/predict` and `/model`; key order is the order of the fields.
+//! The answers of `/predict`, `/faces` and `/model`; key order is the order of the fields.
 //!
-//! - One picture (a raw body, a form with exactly one picture, JSON `image`): a [`Prediction`].
-//! - Several (a form with two or more pictures, JSON `images`, even with one entry): [`Predictions`], one
-//!   [`Entry`] for each in the order sent, status 200. What is wrong with one picture (empty, not base64,
+//! - One picture (a raw body, a form with exactly one picture, JSON `image`): [`One`].
+//! - Several (a form with two or more pictures, JSON `images`, even with one entry): [`Many`], one
+//!   entry for each in the order sent, status 200. What is wrong with one picture (empty, not base64,
 //!   not a format we read, broken, too many pixels) stands in its entry; what is wrong with the request or
 //!   the server (too many pictures, overload, deadline, failure) is the answer of the whole request, so
 //!   that it can be sent again as it is.
 //! - More pictures than `--max-images`: 413 `too_many_images`, nothing is decoded.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::problem::ProblemBody;
+use super::problem::{Problem, ProblemBody};
 use crate::{
     emotion::{Emotion, Probabilities},
     engine::{EngineInfo, InputSpec, Manifest},
@@ -87,47 +87,69 @@ impl Crop {
     }
 }
 
-/// The answer to one picture: `emotion`, `confidence`, `probabilities`, `model`; before `model` what was
-/// classified, if it was asked for.
-#[derive(Debug, Serialize)]
-pub struct Prediction<'a> {
+/// What `/predict` says of a picture: `emotion`, `confidence`, `probabilities`, and what was classified, if it was asked for.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Prediction {
     /// The first three keys.
     #[serde(flatten)]
     pub scores: Scores,
     /// What was classified, with `crop=face`.
     #[serde(flatten)]
     pub crop: Option<Crop>,
+}
+
+/// The answer to one picture: what the route says of it, then `model`.
+#[derive(Debug, Serialize)]
+pub struct One<'a, T> {
+    /// A [`Prediction`], or `/faces`' photo.
+    #[serde(flatten)]
+    pub answer: T,
     /// Which model answered.
     pub model: ModelRef<'a>,
 }
 
-/// One entry of an answer to several pictures.
+/// What stands in the place of a picture that has no answer: `{"error": problem}`.
+#[derive(Debug, Serialize)]
+pub struct Failed<'a> {
+    /// What is wrong with this picture.
+    pub error: ProblemBody<'a>,
+}
+
+/// One entry of an answer to several pictures; the model stands once beside the list.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Entry<'a> {
-    /// `emotion`, `confidence`, `probabilities`; the model stands once beside the list.
-    Scores {
-        /// These three.
-        #[serde(flatten)]
-        scores: Scores,
-        /// What was classified, with `crop=face`.
-        #[serde(flatten)]
-        crop: Option<Crop>,
-    },
-    /// `{"error": problem}`
-    Error {
-        /// What is wrong with this picture.
-        error: ProblemBody<'a>,
-    },
+enum Entry<'a, T> {
+    Answer(&'a T),
+    Failed(Failed<'a>),
 }
 
-/// The answer to several pictures: `predictions`, `model`.
-#[derive(Debug, Serialize)]
-pub struct Predictions<'a> {
-    /// One entry for each picture, in the order sent.
-    pub predictions: Vec<Entry<'a>>,
+/// The answer to several pictures: a list under the name that the route gives it, then `model`.
+#[derive(Debug)]
+pub struct Many<'a, T> {
+    /// `predictions` or `photos`.
+    pub name: &'static str,
+    /// One for each picture, in the order sent; [`Failed`] where there is none.
+    pub answers: &'a [Result<T, Problem>],
+    /// The request's id, for the problems.
+    pub request_id: &'a str,
     /// Which model answered.
     pub model: ModelRef<'a>,
+}
+
+impl<T: Serialize> Serialize for Many<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entries = self.answers.iter().map(|answer| match answer {
+            Ok(answer) => Entry::Answer(answer),
+            Err(problem) => Entry::Failed(Failed {
+                error: problem.body(Some(self.request_id)),
+            }),
+        });
+        let entries: Vec<_> = entries.collect();
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry(self.name, &entries)?;
+        map.serialize_entry("model", &self.model)?;
+        map.end()
+    }
 }
 
 /// The answer of `/model`.
@@ -151,7 +173,6 @@ pub struct ModelCard<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::Problem;
 
     #[test]
     fn keys_stand_in_the_contracts_order() {
@@ -160,16 +181,19 @@ mod tests {
             name: "fer2013",
             version: "1",
         };
-        let crop = None;
-        let one = serde_json::to_string(&Prediction { scores, crop, model }).unwrap();
+        let one = |crop| {
+            let answer = Prediction { scores, crop };
+            serde_json::to_string(&One { answer, model }).unwrap()
+        };
+        let text = one(None);
         assert!(
-            one.starts_with(r#"{"emotion":"happy","confidence":0.99"#),
-            "{one}"
+            text.starts_with(r#"{"emotion":"happy","confidence":0.99"#),
+            "{text}"
         );
-        assert!(one.contains(r#","probabilities":{"angry":"#), "{one}");
+        assert!(text.contains(r#","probabilities":{"angry":"#), "{text}");
         assert!(
-            one.ends_with(r#"},"model":{"name":"fer2013","version":"1"}}"#),
-            "{one}"
+            text.ends_with(r#"},"model":{"name":"fer2013","version":"1"}}"#),
+            "{text}"
         );
 
         let rect = Rect {
@@ -185,33 +209,29 @@ mod tests {
                 r#"},"crop":"face","box":{"x":1,"y":2,"width":3,"height":4},"model":{"#,
             ),
         ] {
-            let crop = Some(crop);
-            let text = serde_json::to_string(&Prediction { scores, crop, model }).unwrap();
+            let text = one(Some(crop));
             assert!(text.contains(want), "{text}");
         }
 
-        let problem = Problem::empty_body();
-        let many = serde_json::to_string(&Predictions {
-            predictions: vec![
-                Entry::Scores { scores, crop },
-                Entry::Error {
-                    error: problem.body(Some("id")),
-                },
-            ],
+        let crop = None;
+        let text = serde_json::to_string(&Many {
+            name: "predictions",
+            answers: &[Ok(Prediction { scores, crop }), Err(Problem::empty_body())],
+            request_id: "id",
             model,
         })
         .unwrap();
         assert!(
-            many.starts_with(r#"{"predictions":[{"emotion":"happy""#),
-            "{many}"
+            text.starts_with(r#"{"predictions":[{"emotion":"happy""#),
+            "{text}"
         );
         assert!(
-            many.contains(r#"{"error":{"type":"urn:fer-serve:problem:empty_body","#),
-            "{many}"
+            text.contains(r#"{"error":{"type":"urn:fer-serve:problem:empty_body","#),
+            "{text}"
         );
         assert!(
-            many.ends_with(r#"],"model":{"name":"fer2013","version":"1"}}"#),
-            "{many}"
+            text.ends_with(r#","request_id":"id"}}],"model":{"name":"fer2013","version":"1"}}"#),
+            "{text}"
         );
     }
 }
