@@ -42,7 +42,8 @@ impl From<Fault> for Problem {
     }
 }
 
-/// Answers a request's pictures: one with what `classify` says of it, several with a list of that name.
+/// Reads a request's pictures and answers them until the deadline at most: one with what `classify` says of it, several with a
+/// list of that name.
 pub(super) async fn answer<T, F>(
     app: &Arc<App>,
     request: Request,
@@ -54,7 +55,17 @@ where
     T: Serialize + Send + Sync + 'static,
     F: Future<Output = Result<(T, Timing), Fault>> + Send + 'static,
 {
-    take(app, request, |model, pictures, deadline| async move {
+    let kind = Kind::of(request.headers())?;
+    with_body(app, request, |model, headers, bytes, deadline| async move {
+        let max = app.config.max_images.get();
+        let pictures = match kind {
+            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
+            Kind::Multipart => input::parse_multipart(&headers, bytes, max).await?,
+            Kind::Json => {
+                let size = bytes.len();
+                parsed(app, size, move || input::parse_json(&bytes, max)).await?
+            }
+        };
         let classify = |picture| classify(Arc::clone(app), Arc::clone(&model), picture, deadline);
         let model = ModelRef::from(&model.manifest);
         match pictures {
@@ -73,31 +84,6 @@ where
                 Ok((Extension(timing), answer).into_response())
             }
         }
-    })
-    .await
-}
-
-/// Reads the request's pictures and runs `work` on them until the deadline at most.
-async fn take<F>(
-    app: &Arc<App>,
-    request: Request,
-    work: impl FnOnce(Arc<Model>, Pictures, Instant) -> F,
-) -> Result<Response, Problem>
-where
-    F: Future<Output = Result<Response, Problem>>,
-{
-    let kind = Kind::of(request.headers())?;
-    with_body(app, request, |model, headers, bytes, deadline| async move {
-        let max = app.config.max_images.get();
-        let pictures = match kind {
-            Kind::Raw => Pictures::One(Picture::Raw(bytes)),
-            Kind::Multipart => input::parse_multipart(&headers, bytes, max).await?,
-            Kind::Json => {
-                let size = bytes.len();
-                parsed(app, size, move || input::parse_json(&bytes, max)).await?
-            }
-        };
-        work(model, pictures, deadline).await
     })
     .await
 }
