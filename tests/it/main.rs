@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`access`] | API keys, limits of a client, CORS, `POST /admin/reload` |
 //! | [`contract`] | does every answer agree with `openapi.yaml`, and `openapi.yaml` with the server? |
+//! | [`documents`] | do the links in the documents lead somewhere? |
 //! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
 //! | [`faces`] | `POST /faces`, `/predict?crop=face`, the console's files |
 //! | [`golden`] | does a picture reach the model as the bytes it should? |
@@ -31,6 +32,7 @@
 
 mod access;
 mod contract;
+mod documents;
 mod faces;
 mod golden;
 mod health;
