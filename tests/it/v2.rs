@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     contract::documented_errors,
-    predict::base64,
+    predict::{BATCH_ROUNDING, base64},
     support::{Answer, Server, model, pictures},
 };
 
@@ -44,7 +44,7 @@ async fn predicted(server: &Server, pngs: &[Vec<u8>]) -> Vec<f64> {
 fn assert_close(got: &[f64], want: &[f64]) {
     assert_eq!(got.len(), want.len());
     for (g, w) in got.iter().zip(want) {
-        assert!((g - w).abs() < 1e-6, "{got:?}\n{want:?}");
+        assert!((g - w).abs() < BATCH_ROUNDING, "{got:?}\n{want:?}");
     }
 }
 
