@@ -26,7 +26,7 @@ pub enum Command {
     /// Train: checkpoints, records and at the end a model folder in --out
     #[command(
         after_help = "The default recipe trains three networks of 40 epochs and a fourth, in 22, that learns from them: five hours on two \
-        processors with AVX512-BF16, two with AMX, to 68.2 % or 68.3 % on the public-test split. --recipe single is one of the three: 80 or 32 minutes, \
+        processors with AVX512-BF16, 130 minutes with AMX, to 68.2 % or 68.3 % on the public-test split. --recipe single is one of the three: 80 or 32 minutes, \
         67.8 % to 68.5 % (four seeds). \
         --quick: 8 epochs, 16 minutes, 64.5 %. The same seed on the same machine gives the same weights."
     )]

@@ -188,7 +188,7 @@ async fn several_pictures_are_answered_in_the_order_sent() {
 }
 
 /// Matrix products are summed in another order in another batch: what that may do to a probability.
-pub(crate) const BATCH_ROUNDING: f64 = 1e-5;
+const BATCH_ROUNDING: f64 = 1e-5;
 
 #[track_caller]
 fn assert_close(got: &[Value], expected: &[Value]) {
