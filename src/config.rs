@@ -80,10 +80,10 @@ struct RunArgs {
     /// How long the oldest face waits for others to fill a batch; worth a millisecond on a GPU only
     #[arg(long, env = "FER_BATCH_LINGER", value_name = "TIME", default_value = "0s", value_parser = duration)]
     batch_linger: Duration,
-    /// Faces that may wait for a worker [default: 4 × --max-in-flight]
+    /// Faces that may wait for a worker [default: 4 × the least --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
-    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 96 for each worker; 1024 on CUDA]
+    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 384 for each worker; 1024 to 4096 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed
@@ -196,7 +196,7 @@ impl Config {
         self.max_batch.unwrap_or(if cuda { CUDA } else { CPU })
     }
 
-    /// Requests in flight: what was asked for, else 96 for each CPU worker. However many more come, the line in
+    /// Requests in flight at least: what was asked for, else 96 for each CPU worker. However many more come, the line in
     /// front of a worker then is an eighth of a second long at 800 faces a second (docs/performance.md, knobs).
     #[must_use]
     pub fn max_in_flight(&self, cuda: bool) -> usize {
@@ -204,6 +204,18 @@ impl Config {
             Some(n) => n.get(),
             None if cuda => 1024,
             None => self.workers(cuda).get().saturating_mul(96),
+        }
+    }
+
+    /// Requests in flight at most, on a processor that answers them fast enough: what was asked for, else four times
+    /// [`Config::max_in_flight`], for no more than that find room in the queue.
+    #[must_use]
+    pub fn most_in_flight(&self, cuda: bool) -> usize {
+        let least = self.max_in_flight(cuda);
+        if self.max_in_flight.is_some() {
+            least
+        } else {
+            least.saturating_mul(4)
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Metrics {
     request_duration: HistogramVec,
     /// `fer_http_requests_in_flight`
     pub in_flight: IntGauge,
+    /// `fer_http_requests_in_flight_limit`
+    pub in_flight_limit: IntGauge,
     /// `fer_decode_duration_seconds`
     pub decode: Histogram,
     detect: Histogram,
@@ -149,6 +151,10 @@ impl Metrics {
             in_flight: gauge(
                 "fer_http_requests_in_flight",
                 "Requests whose answer's head is not sent yet.",
+            )?,
+            in_flight_limit: gauge(
+                "fer_http_requests_in_flight_limit",
+                "Requests with work that may be in flight; more are refused.",
             )?,
             decode: histogram(
                 "fer_decode_duration_seconds",

@@ -250,6 +250,7 @@ fn log_config(config: &Config, cuda: bool) {
     );
     tracing::info!(
         max_in_flight = config.max_in_flight(cuda),
+        most_in_flight = config.most_in_flight(cuda),
         max_connections = config.max_connections,
         request_timeout = ?config.request_timeout,
         header_timeout = ?config.header_timeout,

@@ -2,13 +2,15 @@
 
 import asyncio
 import base64
+import gc
 import json
 import random
 import socket
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from docker_test.pictures import png
 
@@ -21,6 +23,8 @@ RELOAD_EVERY = 60
 MEMORY_AN_HOUR = 20e6
 DESCRIPTORS_AN_HOUR = 5
 TIMEOUT = 30
+# A request that goes this long after it was due came in a burst of the generator's making, and is counted.
+LATE = 0.05
 
 
 class Kind(NamedTuple):
@@ -79,14 +83,20 @@ class Traffic:
     free: List[Connection] = field(default_factory=list)
     done: Counter = field(default_factory=Counter)
     failures: List[str] = field(default_factory=list)
-    # When it was due, in seconds from the beginning, and how long it took.
-    times: List[Tuple[float, float]] = field(default_factory=list)
+    # For each good answer: when the request was due, in seconds from the beginning, and how long after that it was there.
+    # Arrays, for millions of tuples would give the garbage collector, and so the server, something to wait for.
+    due: array = field(default_factory=lambda: array("d"))
+    took: array = field(default_factory=lambda: array("d"))
+    # For every request: how long after it was due it went.
+    late: array = field(default_factory=lambda: array("d"))
 
     def pick(self) -> Kind:
         return random.choices(self.mix, [kind.weight for kind in self.mix])[0]
 
     async def send(self, kind: Kind, due: float, began: float) -> None:
         text = random.choice(kind.messages)
+        late = time.perf_counter() - due
+        self.late.append(late)
         try:
             if not kind.right:
                 await asyncio.wait_for(self.leave(text), TIMEOUT)
@@ -95,12 +105,13 @@ class Traffic:
                 status, body = await asyncio.wait_for(exchange(connection, text), TIMEOUT)
                 self.free.append(connection)
                 if status not in kind.right:
-                    self.fail(f"{kind.name}: {status} {body[:200]!r}", due - began)
+                    self.fail(f"{kind.name}: {status} {body[:200]!r}", due - began, late)
                 elif kind.right == (200,):
-                    self.times.append((due - began, time.perf_counter() - due))
+                    self.due.append(due - began)
+                    self.took.append(time.perf_counter() - due)
             self.done[kind.name] += 1
         except (OSError, EOFError, asyncio.TimeoutError) as error:
-            self.fail(f"{kind.name}: {type(error).__name__} {error}", due - began)
+            self.fail(f"{kind.name}: {type(error).__name__} {error}", due - began, late)
 
     async def connection(self) -> Connection:
         """One that is free and that the server has not closed since (it does after `--header-timeout`), else a new one."""
@@ -111,8 +122,8 @@ class Traffic:
             writer.close()
         return await self.server.address.connect()
 
-    def fail(self, text: str, at: float) -> None:
-        self.failures.append(f"{at:.1f} s: {text}")
+    def fail(self, text: str, at: float, late: float) -> None:
+        self.failures.append(f"{at:.1f} s, sent {1000 * late:.0f} ms late: {text}")
 
     async def leave(self, text: bytes) -> None:
         """Goes in the middle of the request or before the answer, politely or with a reset."""
@@ -152,7 +163,25 @@ class Traffic:
         await asyncio.gather(*tasks)
 
 
-def percentile(values: List[float], share: float) -> float:
+class Collector:
+    """How long Python's garbage collector stopped the generator: the longest and the sum, in seconds."""
+
+    def __init__(self) -> None:
+        self.began = self.longest = self.total = 0.0
+        # What is there by now stays; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.callbacks.append(self.note)
+
+    def note(self, phase: str, _: Dict[str, int]) -> None:
+        if phase == "start":
+            self.began = time.perf_counter()
+        else:
+            took = time.perf_counter() - self.began
+            self.longest, self.total = max(self.longest, took), self.total + took
+
+
+def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else float("nan")
 
@@ -187,12 +216,24 @@ async def soak(server: Server, seconds: float, share: float) -> int:
         print(f"*** {len(traffic.failures)} failures at full load, which is not judged; the first: {traffic.failures[0]}")
     rate = share * top
     print(f"Most of the mix: {top:.0f} requests/s; sending {rate:.0f} a second for {seconds / 60:.1f} minutes.")
-    traffic.failures, traffic.times, traffic.done = [], [], Counter()
+    traffic = Traffic(server, traffic.mix, traffic.free)
+    collector = Collector()
     samples: List[Tuple[float, int, int]] = []
     watching = asyncio.create_task(watch(server, samples, time.perf_counter(), min(RELOAD_EVERY, seconds / 4)))
     await traffic.poisson(rate, seconds)
     watching.cancel()
+    print(generator(traffic, collector))
     return report(traffic, samples, seconds, await server.metrics())
+
+
+def generator(traffic: Traffic, collector: Collector) -> str:
+    """What the generator itself did to the figures."""
+    p50, p99, most = (1000 * percentile(traffic.late, share) for share in (0.5, 0.99, 1))
+    late = sum(late > LATE for late in traffic.late)
+    return (
+        f"Sent after they were due: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {most:.0f} ms; {late} requests by more than {1000 * LATE:.0f} ms."
+        f" The generator's garbage collector took {collector.total:.1f} s in all, at most {1000 * collector.longest:.0f} ms at once."
+    )
 
 
 def report(traffic: Traffic, samples: List[Tuple[float, int, int]], seconds: float, metrics: Dict[str, float]) -> int:
@@ -207,9 +248,9 @@ def report(traffic: Traffic, samples: List[Tuple[float, int, int]], seconds: flo
     descriptors = 3600 * slope([(t, d) for t, _, d in settled])
     print(f"Memory: {settled[0][1] / 1e6:.0f} MB after a tenth, {settled[-1][1] / 1e6:.0f} MB at the end, slope {memory / 1e6:+.2f} MB/h.")
     print(f"Descriptors: {settled[0][2]} after a tenth, {settled[-1][2]} at the end, slope {descriptors:+.2f}/h.")
-    first = percentile([took for due, took in traffic.times if due < seconds / 10], 0.99)
-    last = percentile([took for due, took in traffic.times if due >= seconds * 9 / 10], 0.99)
-    whole = [took for _, took in traffic.times]
+    first = percentile([took for due, took in zip(traffic.due, traffic.took) if due < seconds / 10], 0.99)
+    last = percentile([took for due, took in zip(traffic.due, traffic.took) if due >= seconds * 9 / 10], 0.99)
+    whole = traffic.took
     print(f"p50 {1000 * percentile(whole, 0.5):.1f} ms, p99 {1000 * percentile(whole, 0.99):.1f} ms; of the first tenth {1000 * first:.1f} ms, of the last {1000 * last:.1f} ms.")
     wrong = bool(traffic.failures) or loads[1] > 0
     if seconds < SECONDS_THAT_COUNT:

@@ -53,6 +53,7 @@ fn defaults_follow_the_device() {
     assert_eq!(config.workers(false).get(), 6);
     assert_eq!(config.workers(true).get(), 1);
     assert_eq!(config.max_in_flight(false), 576);
+    assert_eq!(config.most_in_flight(false), 2304);
     assert_eq!(config.queue(false), 2304);
     assert_eq!(
         (config.max_batch(false).get(), config.max_batch(true).get()),
@@ -63,9 +64,10 @@ fn defaults_follow_the_device() {
         (
             config.workers(true).get(),
             config.queue(true),
-            config.max_in_flight(true)
+            config.max_in_flight(true),
+            config.most_in_flight(true)
         ),
-        (3, 99, 7)
+        (3, 99, 7, 7)
     );
 }
 

@@ -36,6 +36,7 @@ pub mod health;
 pub mod input;
 pub mod model;
 pub mod observe;
+mod pace;
 mod pictures;
 mod place;
 pub mod predict;
@@ -114,8 +115,8 @@ pub struct App {
     refusals: Refusals,
     /// Who grants reloads; nobody until the first model is ready.
     reloads: OnceLock<mpsc::Sender<Wish>>,
-    /// One permit for each request with work that may be in flight.
-    admission: Arc<Semaphore>,
+    /// The places of requests with work that may be in flight.
+    pace: pace::Pace,
     /// One permit for each KiB of bodies that may be held.
     buffers: Arc<Semaphore>,
     draining: AtomicBool,
@@ -148,7 +149,11 @@ impl App {
             decoder: DecodePool::start(config.decode_threads)?,
             detection: DecodePool::named("fer-detect", config.detect_threads)?,
             detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
-            admission: Arc::new(Semaphore::new(config.max_in_flight(cuda))),
+            pace: pace::Pace::new(
+                config.max_in_flight(cuda),
+                config.most_in_flight(cuda),
+                metrics.in_flight_limit.clone(),
+            ),
             buffers: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             model: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
@@ -274,13 +279,16 @@ fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
 /// Lets a request through to its work if there is room, and refuses it at once if not. The place is held
 /// from here until the answer is ready, decoding, waiting and inference included; while the body is awaited it is free.
 async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(place) = place::Place::take(&app.admission) else {
+    let Some(place) = place::Place::take(app.pace.room()) else {
         app.metrics.reject(Rejected::InFlight);
         return Problem::overloaded().into_response();
     };
     let request = request.map(|body| place::awaited(body, place.clone()));
     let response = next.run(request).await;
     drop(place);
+    if response.status().is_success() {
+        app.pace.answered();
+    }
     response
 }
 

@@ -16,10 +16,11 @@ use crate::{
 };
 
 /// Each metric with its type.
-const METRICS: [(&str, &str); 15] = [
+const METRICS: [(&str, &str); 16] = [
     ("fer_http_requests_total", "counter"),
     ("fer_http_request_duration_seconds", "histogram"),
     ("fer_http_requests_in_flight", "gauge"),
+    ("fer_http_requests_in_flight_limit", "gauge"),
     ("fer_decode_duration_seconds", "histogram"),
     ("fer_detect_duration_seconds", "histogram"),
     ("fer_faces_total", "counter"),
