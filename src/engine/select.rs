@@ -207,21 +207,27 @@ pub fn select(
     if with_torchscript && incumbent.is_some_and(|i| i.engine == "torchscript") {
         return Ok(reference.choose(folder, device, None, vec![Trial::torchscript([None; 2])]));
     }
+    let by_name = engine == EngineRequest::Packed && precision != PrecisionRequest::Auto;
+    let mut trials = Vec::new();
+    let mut disagrees = None;
     if engine != EngineRequest::TorchScript
         && let Some(serves) = incumbent.and_then(EngineInfo::packed)
-        && let Ok(mut built) = packed(folder, device, precision, Some(serves))
+        && let Ok(mut built) = packed(folder, device, precision, |p| p == serves)
         && let Some(mut candidate) = built.pop()
     {
         let trial = reference.check(&mut candidate);
-        if trial.refused.is_none() {
-            return Ok(reference.choose(folder, device, Some(candidate), vec![trial]));
+        match &trial.refused {
+            None => return Ok(reference.choose(folder, device, Some(candidate), vec![trial])),
+            Some(reason) if by_name => return Err(EngineError::Packed(reason.clone())),
+            Some(_) => {}
         }
+        trials.push(trial);
+        disagrees = Some(serves);
     }
 
-    let mut trials = Vec::new();
     let mut candidates: Vec<Packed> = Vec::new();
     if engine != EngineRequest::TorchScript {
-        match packed(folder, device, precision, None) {
+        match packed(folder, device, precision, |p| disagrees != Some(p)) {
             Ok(built) => candidates = built,
             Err(e) if engine == EngineRequest::Packed || !precision.allows(Precision::F32) => return Err(e),
             Err(e) => tracing::info!(reason = %e, "the packed engine does not run this model here"),
@@ -232,9 +238,7 @@ pub fn select(
         let trial = reference.check(&mut candidate);
         match &trial.refused {
             None => agreeing.push((trials.len(), candidate)),
-            Some(reason) if engine == EngineRequest::Packed && precision != PrecisionRequest::Auto => {
-                return Err(EngineError::Packed(reason.clone()));
-            }
+            Some(reason) if by_name => return Err(EngineError::Packed(reason.clone())),
             Some(_) => {}
         }
         trials.push(trial);

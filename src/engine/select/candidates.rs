@@ -10,12 +10,12 @@ use crate::engine::{
 /// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
 pub const INT8_COST_LIMIT: f64 = 0.3;
 
-/// Every packed engine that the flag, the processor and the folder allow, or of these that of one precision `only`.
+/// Every packed engine that the flag, the processor and the folder allow, of the precisions that are `wanted`.
 pub(super) fn packed(
     folder: &ModelFolder,
     device: Device,
     request: PrecisionRequest,
-    only: Option<Precision>,
+    wanted: impl Fn(Precision) -> bool,
 ) -> Result<Vec<Packed>, EngineError> {
     if device != Device::Cpu {
         return Err(EngineError::Packed(
@@ -29,8 +29,7 @@ pub(super) fn packed(
     }
     let network = PlainNetwork::load(folder)?;
     let mut built = Vec::new();
-    let wanted = |p: &Precision| request.allows(*p) && only.is_none_or(|only| only == *p);
-    for precision in Precision::ALL.into_iter().filter(wanted) {
+    for precision in Precision::ALL.into_iter().filter(|p| request.allows(*p) && wanted(*p)) {
         let ranges = if precision == Precision::Int8 {
             match int8_ranges(folder, request) {
                 Ok(ranges) => Some(ranges),

@@ -213,6 +213,18 @@ fn an_engine_that_does_not_agree_is_refused() {
     let auto = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Auto).unwrap();
     let int8 = auto.trials().iter().find(|t| t.precision == "int8").unwrap();
     assert!(int8.refused.is_some() && auto.info().precision != "int8");
+    // On a reload it is tried first, and no second time.
+    let serving = EngineInfo {
+        engine: "packed",
+        precision: "int8",
+        device: "cpu".to_owned(),
+    };
+    let (any, precision) = (EngineRequest::Auto, PrecisionRequest::Auto);
+    let auto = select(&folder, Device::Cpu, any, precision, Some(&serving)).unwrap();
+    let tried: Vec<_> = auto.trials().iter().map(|t| t.precision).collect();
+    assert_eq!(tried[0], "int8");
+    assert!(!tried[1..].contains(&"int8") && tried.contains(&"f32"), "{tried:?}");
+    assert!(auto.trials()[0].refused.is_some() && auto.info().precision != "int8");
 }
 
 #[test]
