@@ -29,7 +29,10 @@ pub(super) fn packed(
     }
     let network = PlainNetwork::load(folder)?;
     let mut built = Vec::new();
-    for precision in Precision::ALL.into_iter().filter(|p| request.allows(*p) && wanted(*p)) {
+    for precision in Precision::ALL
+        .into_iter()
+        .filter(|p| request.allows(*p) && wanted(*p))
+    {
         let ranges = if precision == Precision::Int8 {
             match int8_ranges(folder, request) {
                 Ok(ranges) => Some(ranges),

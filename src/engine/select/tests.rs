@@ -223,7 +223,10 @@ fn an_engine_that_does_not_agree_is_refused() {
     let auto = select(&folder, Device::Cpu, any, precision, Some(&serving)).unwrap();
     let tried: Vec<_> = auto.trials().iter().map(|t| t.precision).collect();
     assert_eq!(tried[0], "int8");
-    assert!(!tried[1..].contains(&"int8") && tried.contains(&"f32"), "{tried:?}");
+    assert!(
+        !tried[1..].contains(&"int8") && tried.contains(&"f32"),
+        "{tried:?}"
+    );
     assert!(auto.trials()[0].refused.is_some() && auto.info().precision != "int8");
 }
 
