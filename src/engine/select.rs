@@ -121,7 +121,10 @@ impl Reference {
     }
 
     /// Whether a candidate answers as the reference does.
-    fn check(&self, candidate: &mut Packed) -> Trial {
+    ///
+    /// # Errors
+    /// [`EngineError::Packed`] if it does not and was asked for `by_name`.
+    fn check(&self, candidate: &mut Packed, by_name: bool) -> Result<Trial, EngineError> {
         let (largest_difference, refused) =
             match disagreement(candidate, &self.probes, &self.probabilities, self.temperature) {
                 Ok(d) => (d, None),
@@ -130,15 +133,18 @@ impl Reference {
         if let Some(reason) = &refused {
             let precision = candidate.precision().name();
             tracing::warn!(precision, reason, "packed engine refused");
+            if by_name {
+                return Err(EngineError::Packed(reason.clone()));
+            }
         }
-        Trial {
+        Ok(Trial {
             engine: "packed",
             precision: candidate.precision().name(),
             instructions: Some(candidate.isa().name()),
             largest_difference,
             images_per_second: [None; 2],
             refused,
-        }
+        })
     }
 
     /// Lets TorchScript itself (`None`) or a candidate serve.
@@ -215,11 +221,9 @@ pub fn select(
         && let Ok(mut built) = packed(folder, device, precision, |p| p == serves)
         && let Some(mut candidate) = built.pop()
     {
-        let trial = reference.check(&mut candidate);
-        match &trial.refused {
-            None => return Ok(reference.choose(folder, device, Some(candidate), vec![trial])),
-            Some(reason) if by_name => return Err(EngineError::Packed(reason.clone())),
-            Some(_) => {}
+        let trial = reference.check(&mut candidate, by_name)?;
+        if trial.refused.is_none() {
+            return Ok(reference.choose(folder, device, Some(candidate), vec![trial]));
         }
         trials.push(trial);
         disagrees = Some(serves);
@@ -235,11 +239,9 @@ pub fn select(
     }
     let mut agreeing = Vec::new();
     for mut candidate in candidates {
-        let trial = reference.check(&mut candidate);
-        match &trial.refused {
-            None => agreeing.push((trials.len(), candidate)),
-            Some(reason) if by_name => return Err(EngineError::Packed(reason.clone())),
-            Some(_) => {}
+        let trial = reference.check(&mut candidate, by_name)?;
+        if trial.refused.is_none() {
+            agreeing.push((trials.len(), candidate));
         }
         trials.push(trial);
     }

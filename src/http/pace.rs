@@ -2,8 +2,8 @@
 //!
 //! What a limit on requests in flight means to a client is time: a line of `n` requests at `r` answers a second is `n / r`
 //! seconds long (Little's law). One number cannot suit processors that differ by four times, so the limit is
-//! [`LINE`] of the best rate seen lately, never less than `least` and never more than `most`. Where nothing
-//! was asked of the server lately, the limit is `least`.
+//! [`LINE`] of the best rate seen lately, never less than `least` and never more than `most`. After a time
+//! in which nothing was asked of the server the first answer makes it `least` again.
 
 use std::{
     collections::VecDeque,
