@@ -232,14 +232,14 @@ impl Batcher {
     /// # Errors
     /// See [`ClassifyError`].
     pub async fn classify(&self, face: Face, deadline: Instant) -> Result<Classified, ClassifyError> {
-        wait(self.submit(face, deadline)?, deadline).await
+        self.submit(face, deadline)?.answer().await
     }
 
-    fn submit(
-        &self,
-        face: Face,
-        deadline: Instant,
-    ) -> Result<oneshot::Receiver<Result<Classified, ClassifyError>>, ClassifyError> {
+    /// Queues a face, from any thread. Dropping what it returns takes the face out again, unless a worker has begun.
+    ///
+    /// # Errors
+    /// [`ClassifyError::QueueFull`] and [`ClassifyError::Closed`].
+    pub fn submit(&self, face: Face, deadline: Instant) -> Result<Pending, ClassifyError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             face,
@@ -258,9 +258,13 @@ impl Batcher {
         }
         queue.jobs.push_back(job);
         self.shared.metrics.queue_depth.inc();
+        // A worker that is not idle looks into the queue by itself; a call to wake nobody is a system call nevertheless.
+        let idle = queue.idle > 0;
         drop(queue);
-        self.shared.wake.notify_one();
-        Ok(answer)
+        if idle {
+            self.shared.wake.notify_one();
+        }
+        Ok(Pending { answer, deadline })
     }
 
     /// Shuts the queue, lets the workers finish what waits in it and waits for them to end. Blocks.
@@ -274,17 +278,26 @@ impl Batcher {
     }
 }
 
-/// Waits for the answer to a face that was queued.
-async fn wait(
+/// A face that was queued.
+#[derive(Debug)]
+pub struct Pending {
     answer: oneshot::Receiver<Result<Classified, ClassifyError>>,
     deadline: Instant,
-) -> Result<Classified, ClassifyError> {
-    match tokio::time::timeout_at(deadline.into(), answer).await {
-        Ok(Ok(result)) => result,
-        // The worker dropped the job without an answer: it skipped it, or it is gone.
-        Ok(Err(_)) if Instant::now() >= deadline => Err(ClassifyError::Deadline),
-        Ok(Err(_)) => Err(ClassifyError::Closed),
-        Err(_) => Err(ClassifyError::Deadline),
+}
+
+impl Pending {
+    /// Waits for the answer, until the deadline at most.
+    ///
+    /// # Errors
+    /// See [`ClassifyError`].
+    pub async fn answer(self) -> Result<Classified, ClassifyError> {
+        match tokio::time::timeout_at(self.deadline.into(), self.answer).await {
+            Ok(Ok(result)) => result,
+            // The worker dropped the job without an answer: it skipped it, or it is gone.
+            Ok(Err(_)) if Instant::now() >= self.deadline => Err(ClassifyError::Deadline),
+            Ok(Err(_)) => Err(ClassifyError::Closed),
+            Err(_) => Err(ClassifyError::Deadline),
+        }
     }
 }
 

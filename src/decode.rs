@@ -13,13 +13,19 @@ use crate::batcher::panic_text;
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Room in a thread's queue, in units of [`UNIT`]: two pieces of work of any size, or this many small ones. A thread
+/// finds its next picture waiting; with room for two small ones only, it waited for the async threads after every two.
+const ROOM: u32 = 128;
+/// Bytes for one unit of room.
+const UNIT: usize = 4 << 10;
+
 /// A bounded pool of OS threads. They end when the pool is dropped.
 #[derive(Debug)]
 pub struct DecodePool {
     work: crossbeam_channel::Sender<Work>,
-    /// Twice as many as there are threads, so that a thread finds its next picture waiting. Who gets none
-    /// waits in line, and leaves the line when its client goes.
-    slots: Arc<Semaphore>,
+    /// Work in a thread's queue keeps its bytes even if its client has gone, so there is room for so many bytes. Who finds
+    /// none waits in line, and leaves the line with its bytes when its client goes.
+    room: Arc<Semaphore>,
 }
 
 /// The work panicked or the pool is gone. The text is for the log.
@@ -54,26 +60,28 @@ impl DecodePool {
         }
         Ok(Self {
             work,
-            slots: Arc::new(Semaphore::new(threads.get() * 2)),
+            room: Arc::new(Semaphore::new(threads.get() * ROOM as usize)),
         })
     }
 
-    /// Runs `work` on the pool. Dropping the future before a thread has begun means that none will.
+    /// Runs `work`, which holds `bytes` in memory, on the pool. Dropping the future before a thread has begun means that none
+    /// will.
     ///
     /// # Errors
     /// [`PoolError`] if the work panicked.
     pub async fn run<T: Send + 'static>(
         &self,
+        bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let gone = || PoolError("the decoding threads are gone".to_owned());
-        let slot = Arc::clone(&self.slots)
-            .acquire_owned()
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(room_for(bytes))
             .await
             .map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
         let job: Work = Box::new(move || {
-            let _slot = slot;
+            let _room = room;
             if !reply.is_closed() {
                 // A panic may be a decoder's bug; it must cost one request and not a thread.
                 let result = catch_unwind(AssertUnwindSafe(work)).map_err(|p| PoolError(panic_text(&*p)));
@@ -85,6 +93,11 @@ impl DecodePool {
     }
 }
 
+/// Units of room for work that holds so many bytes, at most half of a thread's.
+fn room_for(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).map_or(ROOM / 2, |units| units.clamp(1, ROOM / 2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,10 +106,10 @@ mod tests {
     async fn a_panic_costs_one_answer_and_no_thread() {
         let pool = DecodePool::start(NonZeroUsize::MIN).unwrap();
         for _ in 0..5 {
-            let panicked = pool.run(|| -> u8 { panic!("a decoder's bug") }).await;
+            let panicked = pool.run(0, || -> u8 { panic!("a decoder's bug") }).await;
             assert_eq!(panicked, Err(PoolError("a decoder's bug".to_owned())));
         }
-        assert_eq!(pool.run(|| 7).await, Ok(7));
+        assert_eq!(pool.run(0, || 7).await, Ok(7));
     }
 
     #[tokio::test]
@@ -108,7 +121,7 @@ mod tests {
         let busy = {
             let pool = Arc::clone(&pool);
             tokio::spawn(async move {
-                pool.run(move || {
+                pool.run(0, move || {
                     let _ = began.send(());
                     gate.recv()
                 })
@@ -117,13 +130,54 @@ mod tests {
         };
         begun.await.unwrap();
         let (tell, told) = channel();
-        let mut leaves = Box::pin(pool.run(move || tell.send(())));
+        let mut leaves = Box::pin(pool.run(0, move || tell.send(())));
         // One poll hands the work to the thread's queue, behind the busy one.
         tokio::select! { biased; _ = &mut leaves => unreachable!(), () = std::future::ready(()) => {} }
         drop(leaves);
         open.send(()).unwrap();
         busy.await.unwrap().unwrap().unwrap();
-        pool.run(|| ()).await.unwrap();
+        pool.run(0, || ()).await.unwrap();
         assert!(told.recv().is_err(), "the work was done for nobody");
+    }
+    #[test]
+    fn room_by_size() {
+        for (bytes, units) in [
+            (0, 1),
+            (1, 1),
+            (4096, 1),
+            (4097, 2),
+            (262_144, 64),
+            (20 << 20, 64),
+            (usize::MAX, 64),
+        ] {
+            assert_eq!(room_for(bytes), units, "{bytes}");
+        }
+    }
+
+    /// Behind a thread that is held, so many are handed over; the next waits in line.
+    #[tokio::test]
+    async fn many_small_ones_or_two_large_ones_wait_at_the_thread() {
+        use std::sync::mpsc::channel;
+        for (bytes, handed) in [(2_000, ROOM), (10 << 20, 2)] {
+            let pool = DecodePool::start(NonZeroUsize::MIN).unwrap();
+            let (open, gate) = channel::<()>();
+            let gate = Arc::new(std::sync::Mutex::new(gate));
+            let mut line: Vec<_> = (0..=handed)
+                .map(|_| {
+                    let gate = Arc::clone(&gate);
+                    Box::pin(pool.run(bytes, move || gate.lock().unwrap().recv()))
+                })
+                .collect();
+            for waiting in &mut line {
+                tokio::select! { biased; _ = waiting => unreachable!(), () = std::future::ready(()) => {} }
+            }
+            assert_eq!(pool.room.available_permits(), 0);
+            let begun = handed as usize - pool.work.len();
+            assert!(begun <= 1, "{begun} of {handed} have left the queue");
+            drop(open);
+            for waiting in line {
+                waiting.await.unwrap().unwrap_err();
+            }
+        }
     }
 }

@@ -31,8 +31,8 @@ CONNECTIONS = (1, 8, 32, 128)
 SHARES = (0.25, 0.5, 0.75, 0.9)
 # Connections of an open loop: more than are ever waited for, few enough that opening them does not count.
 OPEN = 64
-# Twice what the server lets in at a time.
-CROWD = 256 * load.CORES
+# Twice what the server lets in at a time where it answers fastest, below its --max-connections.
+CROWD = min(2 * 384 * load.CORES, 4000)
 
 
 class Bench:

@@ -134,9 +134,9 @@ fn a_batch_is_what_queued_while_the_model_was_busy() {
     }
     assert_eq!(rig.batches.recv().unwrap(), [2, 3, 4, 5]);
     assert_eq!(rig.batches.recv().unwrap(), [6, 7]);
-    assert_eq!(first.blocking_recv().unwrap().unwrap().batch, 1);
+    assert_eq!(first.answer.blocking_recv().unwrap().unwrap().batch, 1);
     for (v, answer) in (2..8).zip(rest) {
-        let answer = answer.blocking_recv().unwrap().unwrap();
+        let answer = answer.answer.blocking_recv().unwrap().unwrap();
         assert_eq!(
             answer.probabilities.top().0.index(),
             v % CLASSES,
@@ -159,9 +159,9 @@ fn who_has_gone_or_is_too_late_is_skipped_and_counted() {
     let live = rig.batcher.submit(face(4), far()).unwrap();
     rig.open.send(()).unwrap();
     rig.open.send(()).unwrap();
-    first.blocking_recv().unwrap().unwrap();
-    assert_eq!(live.blocking_recv().unwrap().unwrap().batch, 1);
-    assert_eq!(late.blocking_recv().unwrap(), Err(ClassifyError::Deadline));
+    first.answer.blocking_recv().unwrap().unwrap();
+    assert_eq!(live.answer.blocking_recv().unwrap().unwrap().batch, 1);
+    assert_eq!(late.answer.blocking_recv().unwrap(), Err(ClassifyError::Deadline));
     assert_eq!(rig.batches.recv().unwrap(), [4]);
     assert_eq!(
         metric(&rig.metrics, r#"fer_rejected_total{reason="client_gone"}"#),
@@ -180,6 +180,7 @@ fn an_error_is_for_its_batch_only() {
         .batcher
         .submit(face(FAIL), far())
         .unwrap()
+        .answer
         .blocking_recv()
         .unwrap();
     assert!(matches!(bad, Err(ClassifyError::Engine(_))), "{bad:?}");
@@ -187,12 +188,14 @@ fn an_error_is_for_its_batch_only() {
         .batcher
         .submit(face(NAN), far())
         .unwrap()
+        .answer
         .blocking_recv()
         .unwrap();
     assert!(matches!(nan, Err(ClassifyError::Engine(_))), "{nan:?}");
     rig.batcher
         .submit(face(3), far())
         .unwrap()
+        .answer
         .blocking_recv()
         .unwrap()
         .unwrap();
@@ -210,6 +213,7 @@ fn after_a_panic_the_engine_is_built_anew() {
         .batcher
         .submit(face(PANIC), far())
         .unwrap()
+        .answer
         .blocking_recv()
         .unwrap();
     assert_eq!(
@@ -219,6 +223,7 @@ fn after_a_panic_the_engine_is_built_anew() {
     rig.batcher
         .submit(face(3), far())
         .unwrap()
+        .answer
         .blocking_recv()
         .unwrap()
         .unwrap();
@@ -241,7 +246,7 @@ fn shutting_down_finishes_what_waits() {
     }
     rig.batcher.shutdown();
     for answer in answers {
-        answer.blocking_recv().unwrap().unwrap();
+        answer.answer.blocking_recv().unwrap().unwrap();
     }
     assert!(matches!(
         rig.batcher.submit(face(1), far()),

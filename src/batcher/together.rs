@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Batcher, Classified, ClassifyError, wait};
+use super::{Batcher, Classified, ClassifyError};
 use crate::image::Face;
 
 impl Batcher {
@@ -21,8 +21,8 @@ impl Batcher {
             .map(|face| self.submit(face, deadline))
             .collect();
         let mut answers = Vec::new();
-        for answer in submitted? {
-            answers.push(wait(answer, deadline).await?);
+        for pending in submitted? {
+            answers.push(pending.answer().await?);
         }
         Ok(answers)
     }

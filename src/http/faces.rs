@@ -148,6 +148,7 @@ pub(super) async fn look(
     let limits = pictures::limits(app);
     let (metrics, detector) = (Arc::clone(&app.metrics), Arc::clone(&app.detector));
     let internal = |text: String| Fault::Request(Problem::internal(text));
+    let size = picture.size();
     let work = move || {
         let began = Instant::now();
         let picture = picture.decode_luma(&limits).map_err(Fault::Picture)?;
@@ -183,7 +184,7 @@ pub(super) async fn look(
             },
         })
     };
-    app.detection.run(work).await.map_err(|e| internal(e.0))?
+    app.detection.run(size, work).await.map_err(|e| internal(e.0))?
 }
 
 /// What the query string asks for.

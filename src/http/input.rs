@@ -107,6 +107,13 @@ impl Picture {
         image::decode_luma(&self.bytes()?, limits).map_err(|e| Problem::from(&e))
     }
 
+    /// Bytes that it takes in memory as it was sent.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let (Self::Raw(bytes) | Self::Base64(bytes)) = self;
+        bytes.len()
+    }
+
     fn bytes(&self) -> Result<Cow<'_, [u8]>, Problem> {
         match self {
             Self::Raw(bytes) => Ok(Cow::Borrowed(bytes)),

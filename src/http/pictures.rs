@@ -97,7 +97,10 @@ pub(super) async fn parsed<T: Send + 'static>(
     if size <= JSON_INLINE {
         return parse();
     }
-    app.decoder.run(parse).await.map_err(|e| Problem::internal(e.0))?
+    app.decoder
+        .run(size, parse)
+        .await
+        .map_err(|e| Problem::internal(e.0))?
 }
 
 /// Reads the request's body and runs `work` on it until the deadline at most. The room that the body takes in

@@ -1,9 +1,6 @@
 //! `POST /predict`: one picture or many → seven probabilities each.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension,
@@ -20,7 +17,9 @@ use super::{
     problem::Problem,
     types::{Prediction, Scores},
 };
-use crate::{emotion::Probabilities, faces::Options, image::Face, model::Model};
+use crate::{
+    batcher::Pending, decode::PoolError, emotion::Probabilities, faces::Options, image::Face, model::Model,
+};
 
 /// What of a picture is classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +71,7 @@ pub async fn predict(
 /// One picture through decoding, queue and network.
 async fn classify(
     app: &App,
-    model: &Model,
+    model: &Arc<Model>,
     picture: Picture,
     part: Part,
     deadline: Instant,
@@ -99,19 +98,31 @@ async fn classify(
     Ok((Prediction { scores, crop }, timing))
 }
 
-/// A whole picture through decoding, queue and network.
+/// A whole picture through decoding, queue and network. The thread that decoded it puts its face into the queue: a way back
+/// through the async threads would only take time.
 pub(super) async fn whole(
     app: &App,
-    model: &Model,
+    model: &Arc<Model>,
     picture: Picture,
     deadline: Instant,
 ) -> Result<(Probabilities, Timing), Fault> {
-    let (face, decode) = decode(app, picture).await?;
+    let limits = pictures::limits(app);
+    let (metrics, model, size) = (Arc::clone(&app.metrics), Arc::clone(model), picture.size());
+    let work = move || {
+        let began = Instant::now();
+        let face = picture.decode(&limits);
+        let decode = began.elapsed();
+        metrics.decode.observe(decode.as_secs_f64());
+        let pending = model.batcher.submit(face.map_err(Fault::Picture)?, deadline);
+        Ok((pending.map_err(|e| Fault::Request(e.into()))?, decode))
+    };
+    let internal = |e: PoolError| Fault::Request(Problem::internal(e.0));
+    let (pending, decode) = app.decoder.run(size, work).await.map_err(internal)??;
     let timing = Timing {
         decode,
         ..Timing::default()
     };
-    infer(model, face, timing, deadline).await
+    answer(pending, timing).await
 }
 
 /// A face through queue and network; `timing` is what it took so far.
@@ -121,11 +132,13 @@ pub(super) async fn infer(
     timing: Timing,
     deadline: Instant,
 ) -> Result<(Probabilities, Timing), Fault> {
-    let done = model
-        .batcher
-        .classify(face, deadline)
-        .await
-        .map_err(|e| Fault::Request(e.into()))?;
+    let pending = model.batcher.submit(face, deadline);
+    answer(pending.map_err(|e| Fault::Request(e.into()))?, timing).await
+}
+
+/// The answer to a face in the queue; `timing` is what it took before.
+async fn answer(pending: Pending, timing: Timing) -> Result<(Probabilities, Timing), Fault> {
+    let done = pending.answer().await.map_err(|e| Fault::Request(e.into()))?;
     let timing = Timing {
         queue: done.queue,
         infer: done.infer,
@@ -134,24 +147,6 @@ pub(super) async fn infer(
         ..timing
     };
     Ok((done.probabilities, timing))
-}
-
-async fn decode(app: &App, picture: Picture) -> Result<(Face, Duration), Fault> {
-    let limits = pictures::limits(app);
-    let metrics = Arc::clone(&app.metrics);
-    let decode = move || {
-        let began = Instant::now();
-        let face = picture.decode(&limits);
-        let took = began.elapsed();
-        metrics.decode.observe(took.as_secs_f64());
-        (face, took)
-    };
-    let (face, took) = app
-        .decoder
-        .run(decode)
-        .await
-        .map_err(|e| Fault::Request(Problem::internal(e.0)))?;
-    Ok((face.map_err(Fault::Picture)?, took))
 }
 
 #[cfg(test)]
