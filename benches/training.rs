@@ -135,7 +135,7 @@ impl Run {
             Variant::Ours(precision) => {
                 let pass = self
                     .network
-                    .forward_training(pixels, precision.kind(), &self.dropout)
+                    .forward_training(pixels, precision.kind(), &self.dropout, true)
                     .unwrap();
                 let loss = cross_entropy(&pass.logits, &self.targets, &self.weights).unwrap();
                 pass.backward(&loss).unwrap();

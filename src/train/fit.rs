@@ -22,6 +22,7 @@ use super::{
     precision::Precision,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
+    sharpness::Uphill,
     targets::{Memory, cross_entropy},
     teachers::Teachers,
 };
@@ -268,11 +269,19 @@ fn step(
     }
     .f_to_device(run.device)?;
     let labels = labels.f_to_device(run.device)?;
-    let pass = at
-        .network
-        .forward_training(pixels, run.precision.kind(), &recipe.dropout)?;
+    let kind = run.precision.kind();
+    let uphill = if recipe.sharpness > 0.0 {
+        let batch = (pixels.as_slice(), &targets, &weights);
+        Some(Uphill::of_batch(&at.network, batch, kind, recipe)?)
+    } else {
+        None
+    };
+    let pass = at.network.forward_training(pixels, kind, &recipe.dropout, true)?;
     let loss = cross_entropy(&pass.logits, &targets, &weights)?;
     pass.backward(&loss)?;
+    if let Some(uphill) = uphill {
+        uphill.back(&at.network)?;
+    }
     if !taught {
         at.memory.remember(&indices, &pass.logits)?;
     }

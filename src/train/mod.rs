@@ -6,7 +6,7 @@
 //! - [`batch`]: the views of a step
 //! - [`network`]: the table of layers, forward and backward
 //! - [`origin`]: where the first weights come from
-//! - [`optimiser`]: SGD with state that can be saved
+//! - [`optimiser`]: SGD with state that can be saved; [`sharpness`]: where a step's gradient is taken
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
 //! - `stages`: the teachers' runs, then that of the network that learns from them; [`teachers`]: what they say of a view
@@ -44,6 +44,7 @@ mod quantise;
 mod random_folder;
 pub mod recipe;
 pub mod robustness;
+pub mod sharpness;
 mod stages;
 pub mod targets;
 pub mod teachers;

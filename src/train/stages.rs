@@ -92,12 +92,11 @@ fn is_finished(out: &Path, recipe: &Recipe, train: &Dataset, valid: &Dataset) ->
     if !folder.join(FILE_MANIFEST).exists() {
         return Ok(false);
     }
+    // Read as a recipe, so that what an earlier version did not know of has its default.
+    let same_recipe = Recipe::from_file(&folder.join(FILE_MANIFEST))? == *recipe;
+    let wanted = serde_json::to_value(rows(train, valid));
     let folder = ModelFolder::open(&folder)?;
-    let training = &folder.manifest().training;
-    let same =
-        |key: &str, wanted: serde_json::Result<serde_json::Value>| wanted.is_ok_and(|w| training[key] == w);
-    if same("recipe", serde_json::to_value(recipe)) && same("rows", serde_json::to_value(rows(train, valid)))
-    {
+    if same_recipe && wanted.is_ok_and(|rows| folder.manifest().training["rows"] == rows) {
         return Ok(true);
     }
     Err(TrainError::Invalid {

@@ -19,7 +19,7 @@ impl Network {
         self.after_block1(x, None)
     }
 
-    /// A forward pass in training, for scaled pixels (2,304 a face): batch statistics are used and tracked, values
+    /// A forward pass in training, for scaled pixels (2,304 a face): batch statistics are used and with `track` tracked, values
     /// dropped at those rates with libtorch's generator.
     ///
     /// # Errors
@@ -29,6 +29,7 @@ impl Network {
         pixels: Vec<f32>,
         kind: Kind,
         dropout: &Dropout,
+        track: bool,
     ) -> Result<Pass<'_>, TchError> {
         let first = &self.slots[0];
         let (x, block1) = if self.device == Device::Cpu {
@@ -40,7 +41,7 @@ impl Network {
             (self.convolve(0, &input)?, None)
         };
         Ok(Pass {
-            logits: self.after_block1(x, Some(dropout))?,
+            logits: self.after_block1(x, Some((dropout, track)))?,
             block1,
             weight: &self.parameters[first.weight].tensor,
         })
@@ -71,8 +72,8 @@ impl Network {
         ))
     }
 
-    /// From the pooled first convolution to the logits; in training with `dropout`.
-    fn after_block1(&self, pooled: Tensor, dropout: Option<&Dropout>) -> Result<Tensor, TchError> {
+    /// From the pooled first convolution to the logits; in training with dropout, and whether statistics are tracked.
+    fn after_block1(&self, pooled: Tensor, training: Option<(&Dropout, bool)>) -> Result<Tensor, TchError> {
         let kind = pooled.f_kind()?;
         let mut x = pooled;
         for (i, (layer, slot)) in LAYERS.iter().zip(&self.slots).enumerate() {
@@ -85,19 +86,21 @@ impl Network {
                 }
             };
             let Some(norm) = slot.norm else { continue };
+            let tracked = training.is_none_or(|(_, track)| track);
+            let buffer = |i: usize| tracked.then(|| &self.buffers[norm.mean + i].tensor);
             x = x
                 .f_batch_norm(
                     Some(&self.parameters[norm.scale].tensor),
                     Some(&self.parameters[norm.scale + 1].tensor),
-                    Some(&self.buffers[norm.mean].tensor),
-                    Some(&self.buffers[norm.mean + 1].tensor),
-                    dropout.is_some(),
+                    buffer(0),
+                    buffer(1),
+                    training.is_some(),
                     BATCH_NORM_MOMENTUM,
                     BATCH_NORM_EPSILON,
                     true,
                 )?
                 .f_relu()?;
-            if let Some(rate) = dropout.map(|d| d.0[i]).filter(|r| *r > 0.0) {
+            if let Some(rate) = training.map(|(d, _)| d.0[i]).filter(|r| *r > 0.0) {
                 x = x.f_dropout(rate, true)?;
             }
         }
