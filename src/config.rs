@@ -15,6 +15,9 @@ pub use access::AccessArgs;
 pub use commands::{BenchArgs, HealthcheckArgs, LogArgs, LogFormat, ModelArgs, PredictArgs};
 use values::{collector, count, duration, pixels, positive, size};
 
+/// Room in the queue for each request in flight, unless told otherwise.
+const ROOM: usize = 4;
+
 /// Which expression does this face show? An HTTP service.
 #[derive(Debug, Parser)]
 #[command(name = "fer-serve", version, about, args_conflicts_with_subcommands = true)]
@@ -207,26 +210,26 @@ impl Config {
         }
     }
 
-    /// Requests in flight at most, on a processor that answers them fast enough: what was asked for, else four times
-    /// [`Config::max_in_flight`], for no more than that find room in the queue.
+    /// Requests in flight at most, on a processor that answers them fast enough: what was asked for, else as many as have
+    /// room in the queue by default.
     #[must_use]
     pub fn most_in_flight(&self, cuda: bool) -> usize {
         let least = self.max_in_flight(cuda);
         if self.max_in_flight.is_some() {
             least
         } else {
-            least.saturating_mul(4)
+            least.saturating_mul(ROOM)
         }
     }
 
-    /// Faces that may wait: what was asked for, else 4 × [`Config::max_in_flight`], so that requests with
+    /// Faces that may wait: what was asked for, else [`ROOM`] for each of [`Config::max_in_flight`], so that requests with
     /// several pictures find room.
     #[must_use]
     pub fn queue(&self, cuda: bool) -> usize {
         self.queue.map_or_else(
             || {
                 self.max_in_flight(cuda)
-                    .saturating_mul(4)
+                    .saturating_mul(ROOM)
                     .max(self.max_images.get())
                     .max(self.max_faces.get())
             },

@@ -145,7 +145,7 @@ impl Checkpoint {
     /// [`TrainError::File`], or [`TrainError::Invalid`] if it is not a whole checkpoint of this network.
     pub fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
         let file = WeightFile::read(path)?;
-        let network = Network::new(device)?;
+        let network = Network::blank(device)?;
         let average = network.snapshot()?;
         let state: State = file.state()?;
         let optimiser = Optimiser::new(&network, state.recipe.method)?;
@@ -171,7 +171,7 @@ impl Checkpoint {
 /// As [`Checkpoint::load`].
 pub fn load_average(path: &Path) -> Result<(Network, State), TrainError> {
     let file = WeightFile::read(path)?;
-    let network = Network::new(Device::Cpu)?;
+    let network = Network::blank(Device::Cpu)?;
     file.fill("average/", network.tensors())?;
     Ok((network, file.state()?))
 }

@@ -63,6 +63,27 @@ impl Network {
     /// # Errors
     /// What libtorch says.
     pub fn new(device: Device) -> Result<Self, TchError> {
+        Self::with(device, |shape, std| {
+            // Drawn on the CPU, so that a seed means the same weights on every device.
+            Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_mul_scalar(std)
+        })
+    }
+
+    /// A network of zeros, for weights that are loaded into it; drawing them would take longer than loading.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn blank(device: Device) -> Result<Self, TchError> {
+        Self::with(device, |shape, _| {
+            Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))
+        })
+    }
+
+    /// A network whose weights are made from their shape and He's standard deviation.
+    fn with(
+        device: Device,
+        weight: impl Fn(&[i64], f64) -> Result<Tensor, TchError>,
+    ) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (mut parameters, mut buffers, mut slots) = (Vec::new(), Vec::new(), Vec::new());
         let float = (Kind::Float, device);
@@ -75,9 +96,7 @@ impl Network {
             let fan_in: i64 = layer.weight_shape()[1..].iter().product();
             #[allow(clippy::cast_precision_loss)]
             let std = (2.0 / fan_in as f64).sqrt();
-            // Drawn on the CPU, so that a seed means the same weights on every device.
-            let weight =
-                Tensor::f_randn(layer.weight_shape(), (Kind::Float, Device::Cpu))?.f_mul_scalar(std)?;
+            let weight = weight(&layer.weight_shape(), std)?;
             let weight = channels_last(&weight.f_to_device(device)?)?;
             let mut slot = Slots {
                 weight: parameters.len(),

@@ -24,7 +24,7 @@ impl PlainNetwork {
     /// [`EngineError::Invalid`] if it is not this network's, [`EngineError::Torch`] if libtorch refuses.
     pub fn load(folder: &ModelFolder) -> Result<Self, EngineError> {
         let path = folder.file(FILE_SAFETENSORS);
-        let network = Network::new(Device::Cpu)?;
+        let network = Network::blank(Device::Cpu)?;
         load_network(&path, &network).map_err(|e| EngineError::Invalid {
             path,
             reason: e.to_string(),

@@ -1,5 +1,7 @@
 use std::thread;
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Device, Tensor};
 
 use super::*;
@@ -21,20 +23,26 @@ const INPUT: InputSpec = InputSpec {
     std: 0.25,
 };
 
-/// A network with random weights and batch norm that is not neutral.
+/// A network with random weights and batch norm that is not neutral, the same at every call: libtorch's generator, which all
+/// threads share, would be drawn from by other tests in between.
 fn network() -> Network {
-    tch::manual_seed(11);
-    let network = Network::new(Device::Cpu).unwrap();
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+    let network = Network::blank(Device::Cpu).unwrap();
     let _no_grad = tch::no_grad_guard();
-    let float = (tch::Kind::Float, Device::Cpu);
     for n in network.tensors() {
-        let like = |scale: f64, shift: f64| Tensor::randn(n.tensor.size(), float) * scale + shift;
-        let fresh = match n.name.split_once('.').unwrap().1 {
-            "bn.running_mean" | "bn.bias" | "bias" => like(0.1, 0.0),
-            "bn.running_var" => Tensor::rand(n.tensor.size(), float) + 0.5,
-            "bn.weight" => like(0.1, 1.0),
-            _ => continue,
+        let size = n.tensor.size();
+        // Of weights, He et al.'s deviation; a uniform value's is its half-width divided by the root of three.
+        let fan_in: i64 = size.iter().skip(1).product();
+        let (middle, half) = match n.name.split_once('.').unwrap().1 {
+            "bn.running_mean" | "bn.bias" | "bias" => (0.0, 0.2),
+            "bn.running_var" => (1.0, 0.5),
+            "bn.weight" => (1.0, 0.2),
+            _ => (0.0, (6.0 / fan_in as f32).sqrt()),
         };
+        let values: Vec<f32> = (0..n.tensor.numel())
+            .map(|_| middle + half * (2.0 * rng.random::<f32>() - 1.0))
+            .collect();
+        let fresh = Tensor::from_slice(&values).view(size.as_slice());
         n.tensor.shallow_clone().copy_(&fresh);
     }
     network
