@@ -68,7 +68,7 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 	@if command -v shellcheck >/dev/null; then echo 'shellcheck .ci/run'; shellcheck .ci/run; \
 	else echo '*** SKIPPED: shellcheck, because it is not installed (sudo apt-get install shellcheck)'; fi
 
-bench: build ## the network alone and the service under load, beside their peers (20 minutes; ARGS="--rounds 1 --short")
+bench: build ## the network alone and the service under load, beside their peers (17 to 40 minutes; ARGS="--rounds 1 --short")
 	@case '$(ARGS)' in *--short*) ;; *) benches/compare/run --rounds 3 ;; esac
 	benches/served/run $(ARGS)
 

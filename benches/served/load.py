@@ -56,12 +56,15 @@ def load(
     seconds: float = 0.0,
     requests: int = 0,
     rate: float = 0.0,
+    due: bool = True,
 ) -> Seen:
-    """With `rate` requests a second are begun, whatever the answers do, and timed from when each was due."""
+    """With `rate` requests a second are begun, whatever the answers do, and timed from when each was due; without `due` from
+    when it was sent, for rates that the generator itself cannot keep up with."""
     command = ["oha", "--no-tui", "--output-format", "json", "--stats-success-breakdown", "-c", str(connections)]
     command += ["-m", "POST", "-T", request.kind, "-D", str(request.body), "--worker-threads", "1" if CORES < 4 else "2"]
     command += ["-n", str(requests)] if requests else ["-z", f"{int(seconds * 1000)}ms", "-w"]
-    command += ["-q", f"{rate:.0f}", "--latency-correction"] if rate else []
+    command += ["-q", f"{rate:.0f}"] if rate else []
+    command += ["--latency-correction"] if rate and due else []
     done = subprocess.run([*command, f"http://127.0.0.1:{port}{request.path}"], check=True, capture_output=True, text=True)
     told = json.loads(done.stdout)
     statuses = {int(status): count for status, count in told["statusCodeDistribution"].items()}
