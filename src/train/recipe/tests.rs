@@ -108,9 +108,18 @@ fn a_file_round_trips_and_wrong_values_are_named() {
 #[test]
 fn the_recipes_of_earlier_runs_can_be_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes");
+    let sharpness = Recipe::from_file(&folder.join("sharpness.json")).unwrap();
+    assert_eq!(
+        sharpness,
+        Recipe {
+            sharpness: 0.1,
+            ..Recipe::single()
+        }
+    );
     let files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|f| f.unwrap().path())
+        .filter(|f| !f.ends_with("sharpness.json"))
         .collect();
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
