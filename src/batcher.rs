@@ -226,15 +226,6 @@ impl Batcher {
         times.max().unwrap_or_default()
     }
 
-    /// Queues a face and waits for its answer, until the deadline at most. Dropping the future takes the
-    /// face out again, unless a worker has begun.
-    ///
-    /// # Errors
-    /// See [`ClassifyError`].
-    pub async fn classify(&self, face: Face, deadline: Instant) -> Result<Classified, ClassifyError> {
-        self.submit(face, deadline)?.answer().await
-    }
-
     /// Queues a face, from any thread. Dropping what it returns takes the face out again, unless a worker has begun.
     ///
     /// # Errors

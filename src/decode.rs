@@ -95,7 +95,8 @@ impl DecodePool {
 
 /// Units of room for work that holds so many bytes, at most half of a thread's.
 fn room_for(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).map_or(ROOM / 2, |units| units.clamp(1, ROOM / 2))
+    let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+    units.clamp(1, ROOM / 2)
 }
 
 #[cfg(test)]

@@ -287,7 +287,9 @@ async fn the_deadline_ends_the_wait() {
     let rig = rig(true);
     let first = rig
         .batcher
-        .classify(face(1), Instant::now() + Duration::from_secs(5))
+        .submit(face(1), Instant::now() + Duration::from_secs(5))
+        .unwrap()
+        .answer()
         .await;
     assert_eq!(first, Err(ClassifyError::Deadline));
     rig.open.send(()).unwrap();

@@ -15,8 +15,8 @@ const PART: usize = 4;
 /// A network that stands uphill of its weights.
 #[derive(Debug)]
 pub struct Uphill {
-    /// The weights themselves, in the order of [`Network::parameters`].
-    before: Vec<Tensor>,
+    /// With the weights themselves.
+    before: Network,
 }
 
 impl Uphill {
@@ -46,6 +46,7 @@ impl Uphill {
     /// # Errors
     /// What libtorch says.
     fn go(network: &Network, radius: f64) -> Result<Self, TchError> {
+        let before = network.snapshot()?;
         let _no_grad = tch::no_grad_guard();
         let mut squares = 0.0;
         for p in network.parameters() {
@@ -56,11 +57,7 @@ impl Uphill {
         }
         // A gradient of zero shows no way.
         let factor = radius / (squares.sqrt() + 1e-12);
-        let mut before = Vec::with_capacity(network.parameters().len());
         for p in network.parameters() {
-            let mut kept = p.tensor.f_detach()?.f_zeros_like()?;
-            kept.f_copy_(&p.tensor)?;
-            before.push(kept);
             let mut grad = p.tensor.f_grad()?;
             if grad.defined() {
                 let _ = p.tensor.shallow_clone().f_add_(&grad.f_mul_scalar(factor)?)?;
@@ -76,8 +73,8 @@ impl Uphill {
     /// What libtorch says.
     pub fn back(self, network: &Network) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
-        for (p, before) in network.parameters().iter().zip(&self.before) {
-            p.tensor.shallow_clone().f_copy_(before)?;
+        for (p, before) in network.parameters().iter().zip(self.before.parameters()) {
+            p.tensor.shallow_clone().f_copy_(&before.tensor)?;
         }
         Ok(())
     }
@@ -89,26 +86,22 @@ mod tests {
     use crate::train::network::Named;
     use tch::Device;
 
+    fn same((a, b): (&Named, &Named)) -> bool {
+        a.tensor.equal(&b.tensor)
+    }
+
     #[test]
     fn the_way_is_as_long_as_asked_along_the_gradient_and_back_is_exact() {
         let network = Network::new(Device::Cpu).unwrap();
-        let values = |network: &Network| -> Vec<Tensor> {
-            network
-                .parameters()
-                .iter()
-                .map(|p| p.tensor.detach().copy())
-                .collect()
-        };
         // Only the output layer's bias has a gradient, of length 5.
         let bias = &network.parameters().last().unwrap().tensor;
         let slope = Tensor::from_slice(&[3f32, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0]);
         (bias * slope).sum(Kind::Float).backward();
-        let before = values(&network);
+        let before = network.snapshot().unwrap();
         let uphill = Uphill::go(&network, 0.5).unwrap();
-        let moved = values(&network);
-        for (i, (m, b)) in moved.iter().zip(&before).enumerate() {
-            let way = Vec::<f32>::try_from((m - b).flatten(0, -1)).unwrap();
-            if i + 1 < before.len() {
+        for (i, (m, b)) in network.parameters().iter().zip(before.parameters()).enumerate() {
+            let way = Vec::<f32>::try_from((&m.tensor - &b.tensor).flatten(0, -1)).unwrap();
+            if i + 1 < before.parameters().len() {
                 assert!(way.iter().all(|x| *x == 0.0), "parameter {i}");
             } else {
                 let wanted = [0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.4];
@@ -120,8 +113,9 @@ mod tests {
         }
         assert!(bias.grad().abs().sum(Kind::Float).double_value(&[]) == 0.0);
         uphill.back(&network).unwrap();
-        assert!(values(&network).iter().zip(&before).all(|(a, b)| a.equal(b)));
+        assert!(network.tensors().zip(before.tensors()).all(same));
     }
+
     #[test]
     fn a_quarter_of_a_batch_shows_the_way_and_leaves_statistics_alone() {
         tch::manual_seed(3);
@@ -150,7 +144,6 @@ mod tests {
             .sum();
         assert!((squares.sqrt() - 0.25).abs() < 1e-4, "{}", squares.sqrt());
         uphill.back(&network).unwrap();
-        let same = |(a, b): (&Named, &Named)| a.tensor.equal(&b.tensor);
         assert!(network.tensors().zip(before.tensors()).all(same));
 
         // The step's own pass does track them.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::{
     TrainError,
     checkpoint::load_average,
@@ -92,11 +94,12 @@ fn is_finished(out: &Path, recipe: &Recipe, train: &Dataset, valid: &Dataset) ->
     if !folder.join(FILE_MANIFEST).exists() {
         return Ok(false);
     }
-    // Read as a recipe, so that what an earlier version did not know of has its default.
-    let same_recipe = Recipe::from_file(&folder.join(FILE_MANIFEST))? == *recipe;
-    let wanted = serde_json::to_value(rows(train, valid));
     let folder = ModelFolder::open(&folder)?;
-    if same_recipe && wanted.is_ok_and(|rows| folder.manifest().training["rows"] == rows) {
+    let training = &folder.manifest().training;
+    // As a recipe, so that what an earlier version did not know of has its default.
+    let same_recipe = Recipe::deserialize(&training["recipe"]).is_ok_and(|r| r == *recipe);
+    let wanted = serde_json::to_value(rows(train, valid));
+    if same_recipe && wanted.is_ok_and(|rows| training["rows"] == rows) {
         return Ok(true);
     }
     Err(TrainError::Invalid {
