@@ -188,6 +188,7 @@ impl Recipe {
         let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_a_recipe)?;
         if let Some(recipe) = value.pointer_mut("/training/recipe") {
             value = recipe.take();
+            distillation::as_before(&mut value);
         }
         let recipe: Self = serde_json::from_value(value).map_err(not_a_recipe)?;
         recipe.check().map_err(invalid)?;
@@ -216,11 +217,18 @@ impl Recipe {
                 d.teachers
             ));
         }
+        if d.teachers > 0 && d.by_labels > d.teachers {
+            return Err(format!(
+                "distillation.by_labels is {}, of {} teachers",
+                d.by_labels, d.teachers
+            ));
+        }
         if d.epochs == 0 {
             return Err("distillation.epochs is 0; at least 1 is wanted".to_owned());
         }
         within("distillation.rate_share", d.rate_share, 1e-6, 10.0)?;
         within("distillation.mixup", d.mixup, 0.0, 1.0)?;
+        within("distillation.low_resolution", d.low_resolution, 0.0, 1.0)?;
         if self.batch_size < 2 {
             return Err(format!(
                 "batch_size is {}; batch norm needs at least 2",

@@ -81,7 +81,7 @@ pub(super) fn run(
         ));
     }
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-    let mut teachers = Teachers::load(&folders, run.device, threads)?;
+    let mut teachers = Teachers::load(&folders, run.device, threads, recipe.distillation.mirror)?;
     train_and_export(train, valid, recipe, &stage, &mut teachers, identity, &records)
 }
 
@@ -96,8 +96,11 @@ fn is_finished(out: &Path, recipe: &Recipe, train: &Dataset, valid: &Dataset) ->
     }
     let folder = ModelFolder::open(&folder)?;
     let training = &folder.manifest().training;
-    // As a recipe, so that what an earlier version did not know of has its default.
-    let same_recipe = Recipe::deserialize(&training["recipe"]).is_ok_and(|r| r == *recipe);
+    // As a recipe, so that what an earlier version did not know of has its default. How its pupil is to be taught does not matter.
+    let same_recipe = Recipe::deserialize(&training["recipe"]).is_ok_and(|r| {
+        let distillation = recipe.distillation.clone();
+        Recipe { distillation, ..r } == *recipe
+    });
     let wanted = serde_json::to_value(rows(train, valid));
     if same_recipe && wanted.is_ok_and(|rows| training["rows"] == rows) {
         return Ok(true);

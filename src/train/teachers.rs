@@ -11,7 +11,7 @@ use crate::{
         Calibration, Classifier, FILE_SAFETENSORS, InputSpec, Isa, ModelFolder, Packed, PlainNetwork,
         Precision, TorchScript, select::INT8_COST_LIMIT,
     },
-    image::{Face, PIXELS},
+    image::{Face, PIXELS, SIDE},
 };
 
 /// Trained networks, ready to be asked.
@@ -22,6 +22,8 @@ pub struct Teachers {
     /// On a GPU.
     scripts: Vec<TorchScript>,
     origins: Vec<StartedFrom>,
+    /// Whether they are asked about mirror images, too.
+    mirror: bool,
 }
 
 /// Where teacher `which` (from 0) of a run in `out` is trained.
@@ -33,11 +35,20 @@ pub fn folder(out: &Path, which: u32) -> PathBuf {
 impl Teachers {
     /// Loads model folders. On a CPU they run in the packed engine, in int8 where the processor has it and it costs no more
     /// than the server allows; their probabilities are not tempered, so nothing of the validation rows is in them.
+    /// With `mirror` they are asked about each view and its mirror image.
     ///
     /// # Errors
     /// What the engines say.
-    pub fn load(folders: &[PathBuf], device: Device, threads: usize) -> Result<Self, TrainError> {
-        let mut teachers = Self::default();
+    pub fn load(
+        folders: &[PathBuf],
+        device: Device,
+        threads: usize,
+        mirror: bool,
+    ) -> Result<Self, TrainError> {
+        let mut teachers = Self {
+            mirror,
+            ..Self::default()
+        };
         if device == Device::Cpu {
             teachers.packed = (0..threads.max(1)).map(|_| Vec::new()).collect();
         }
@@ -72,8 +83,23 @@ impl Teachers {
     pub fn targets(&mut self, pixels: &[f32], input: &InputSpec) -> Result<Tensor, TrainError> {
         let faces = to_faces(pixels, input);
         let mut sums = vec![0f32; faces.len() * CLASSES];
+        self.ask(&faces, &mut sums)?;
+        if self.mirror {
+            let mirrored: Vec<Face> = faces.iter().map(mirrored).collect();
+            self.ask(&mirrored, &mut sums)?;
+        }
+        let asked = self.origins.len().max(1) * if self.mirror { 2 } else { 1 };
+        #[allow(clippy::cast_precision_loss)]
+        let share = 1.0 / asked as f64;
+        Ok(Tensor::f_from_slice(&sums)?
+            .f_view([-1, CLASSES as i64])?
+            .f_mul_scalar(share)?)
+    }
+
+    /// Adds to the sums, seven a face, what each teacher says.
+    fn ask(&mut self, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
         for script in &mut self.scripts {
-            add(script, &faces, &mut sums)?;
+            add(script, faces, sums)?;
         }
         if !self.packed.is_empty() {
             let each = faces.len().div_ceil(self.packed.len()).max(1);
@@ -93,11 +119,7 @@ impl Teachers {
                     })
             })?;
         }
-        #[allow(clippy::cast_precision_loss)]
-        let share = 1.0 / self.origins.len().max(1) as f64;
-        Ok(Tensor::f_from_slice(&sums)?
-            .f_view([-1, CLASSES as i64])?
-            .f_mul_scalar(share)?)
+        Ok(())
     }
 }
 
@@ -133,6 +155,13 @@ fn add(teacher: &mut dyn Classifier, faces: &[Face], sums: &mut [f32]) -> Result
         }
     }
     Ok(())
+}
+
+/// The face seen in a mirror.
+fn mirrored(face: &Face) -> Face {
+    let mut seen = face.clone();
+    seen.0.chunks_exact_mut(SIDE).for_each(<[u8]>::reverse);
+    seen
 }
 
 /// Scaled pixels as gray values, rounded.
@@ -180,7 +209,7 @@ mod tests {
         assert_eq!(to_faces(&pixels, &input), faces);
         // Rounded on the way, as a view's values are; on three threads, of which the last has one face.
         pixels.iter_mut().for_each(|x| *x += 0.001);
-        let mut teachers = Teachers::load(&paths, Device::Cpu, 3).unwrap();
+        let mut teachers = Teachers::load(&paths, Device::Cpu, 3, false).unwrap();
         assert_eq!(teachers.origins().len(), 2);
         let targets = teachers.targets(&pixels, &input).unwrap();
         assert_eq!(targets.size(), [5, CLASSES as i64]);
@@ -189,5 +218,22 @@ mod tests {
             // bf16, where the processor has it.
             assert!((seen - sum / 2.0).abs() < 0.02, "{seen} {}", sum / 2.0);
         }
+
+        // Asked about the mirror image, too, they say the same of a view and of its mirror image.
+        let mut both = Teachers::load(&paths, Device::Cpu, 3, true).unwrap();
+        let mut swapped = pixels.clone();
+        swapped.chunks_exact_mut(SIDE).for_each(<[f32]>::reverse);
+        let of = |teachers: &mut Teachers, pixels: &[f32]| {
+            let targets = teachers.targets(pixels, &input).unwrap();
+            Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap()
+        };
+        let (one, other) = (of(&mut teachers, &pixels), of(&mut teachers, &swapped));
+        for seen in [of(&mut both, &pixels), of(&mut both, &swapped)] {
+            for ((seen, a), b) in seen.iter().zip(&one).zip(&other) {
+                let mean = (a + b) / 2.0;
+                assert!((seen - mean).abs() < 1e-3, "{seen} {mean}");
+            }
+        }
+        assert!(one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-3));
     }
 }

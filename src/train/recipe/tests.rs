@@ -55,6 +55,33 @@ fn each_stage_has_its_own_seed_and_numbers() {
 }
 
 #[test]
+fn the_last_teachers_go_another_way() {
+    let mut r = Recipe::default();
+    r.distillation.teachers = 3;
+    r.distillation.by_labels = 1;
+    let [first, second, third] = [0, 1, 2].map(|i| r.of_teacher(i));
+    let single = Recipe {
+        distillation: first.distillation.clone(),
+        ..Recipe::single()
+    };
+    assert_eq!(first, single);
+    assert_eq!(Recipe { seed: 1, ..second }, first);
+    // What the third run was made with, and what is newer than it.
+    assert_eq!((third.seed, third.epochs), (3, 32));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes/third.json");
+    let file = Recipe::from_file(&file).unwrap();
+    let third = Recipe {
+        seed: file.seed,
+        distillation: file.distillation.clone(),
+        ..third
+    };
+    assert_eq!(third, file);
+    // The network that learns from them is none of them.
+    r.distillation.low_resolution = first.augmentation.low_resolution;
+    assert_eq!(r.last_stage().augmentation, first.augmentation);
+}
+
+#[test]
 fn rare_labels_weigh_more_and_the_mean_row_one() {
     let counts = [100, 10, 100, 200, 100, 100, 90];
     let mut recipe = Recipe {
@@ -89,9 +116,16 @@ fn a_file_round_trips_and_wrong_values_are_named() {
             ..Recipe::default()
         }
     );
+    // What came after a model's training was not in it.
+    let manifest = r#"{"training": {"recipe": {"augmentation": {"low_resolution": 0.1}, "distillation": {"teachers": 2}}}}"#;
+    std::fs::write(&path, manifest).unwrap();
+    let d = Recipe::from_file(&path).unwrap().distillation;
+    assert_eq!((d.teachers, d.by_labels, d.mirror), (2, 0, false));
+    assert!((d.low_resolution - 0.1).abs() < 1e-12);
     for (text, word) in [
         (r#"{"epochs":0}"#, "epochs"),
         (r#"{"distillation":{"teachers":11}}"#, "distillation.teachers"),
+        (r#"{"distillation":{"by_labels":4}}"#, "distillation.by_labels"),
         (r#"{"distillation":{"epochs":0}}"#, "distillation.epochs"),
         (r#"{"distillation":{"mixup":2}}"#, "distillation.mixup"),
         (r#"{"distillation":{"techers":2}}"#, "techers"),
