@@ -19,7 +19,8 @@ pub fn plain(face: &[u8; PIXELS], input: &InputSpec, out: &mut [f32]) {
     }
 }
 
-/// A random view of the face or of its mirror image, scaled. `out` has [`PIXELS`] values.
+/// A random view of the face or of its mirror image, scaled. `out` has [`PIXELS`] values, and so has `sharp`, if it is wanted: the
+/// same view before anything was lost in it, that is of full resolution, not blurred, not compressed, with nothing erased.
 ///
 /// # Errors
 /// As [`Change::apply`].
@@ -30,21 +31,25 @@ pub fn view(
     input: &InputSpec,
     rng: &mut impl Rng,
     out: &mut [f32],
+    sharp: Option<&mut [f32]>,
 ) -> Result<(), String> {
     let (factor, offset) = affine(input);
     let map = Map::draw(mirror, how, rng);
     let contrast = 1.0 + around_zero(rng, how.contrast);
     let brightness = 255.0 * around_zero(rng, how.brightness);
-    let mut source = [0f32; PIXELS];
-    for (s, p) in source.iter_mut().zip(&worsened(face, how, rng)?.0) {
-        *s = f32::from(*p);
-    }
-    for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
-        for (x, o) in row.iter_mut().enumerate() {
-            let gray = map.sample(&source, x, y);
-            let gray = ((gray - 127.5) * contrast + 127.5 + brightness).clamp(0.0, 255.0);
-            *o = gray * factor + offset;
+    let draw = |face: &[u8; PIXELS], out: &mut [f32]| {
+        let source = face.map(f32::from);
+        for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
+            for (x, o) in row.iter_mut().enumerate() {
+                let gray = map.sample(&source, x, y);
+                let gray = ((gray - 127.5) * contrast + 127.5 + brightness).clamp(0.0, 255.0);
+                *o = gray * factor + offset;
+            }
         }
+    };
+    draw(&worsened(face, how, rng)?.0, out);
+    if let Some(sharp) = sharp {
+        draw(face, sharp);
     }
     if rng.random::<f64>() < how.erase {
         erase(rng, factor, offset, out);
@@ -186,6 +191,7 @@ mod tests {
             &input(),
             &mut Xoshiro256PlusPlus::seed_from_u64(seed),
             &mut out,
+            None,
         )
         .unwrap();
         out
@@ -200,6 +206,35 @@ mod tests {
         let mut out = vec![0.0; PIXELS];
         plain(&drawn(), &input(), &mut out);
         assert!(same(&see(&NONE, 1), &out));
+    }
+
+    #[test]
+    fn the_sharp_view_is_the_same_with_nothing_lost() {
+        let lossless = Augmentation {
+            low_resolution: 0.0,
+            blur: 0.0,
+            jpeg: 0.0,
+            erase: 0.0,
+            ..Augmentation::default()
+        };
+        for lost in [
+            Augmentation {
+                low_resolution: 1.0,
+                ..lossless
+            },
+            Augmentation {
+                erase: 1.0,
+                ..lossless
+            },
+        ] {
+            let (mut out, mut sharp) = (vec![0.0; PIXELS], vec![0.0; PIXELS]);
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+            let to = Some(sharp.as_mut_slice());
+            view(&drawn(), true, &lost, &input(), &mut rng, &mut out, to).unwrap();
+            assert!(same(&out, &see_side(true, &lost, 3)));
+            assert!(same(&sharp, &see_side(true, &lossless, 3)));
+            assert!(!same(&sharp, &out));
+        }
     }
 
     #[test]

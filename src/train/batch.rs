@@ -11,13 +11,15 @@ use crate::image::PIXELS;
 pub struct Batch {
     /// 2,304 a row.
     pub pixels: Vec<f32>,
+    /// The same views before anything was lost in them (see [`augment::view`]), if they were wanted.
+    pub sharp: Option<Vec<f32>>,
     /// 0–6 a row.
     pub labels: Vec<i64>,
 }
 
 impl Batch {
     /// Draws a view of every row. What is random in it follows from `seed`, and mirroring from the recipe's seed, row and epoch;
-    /// `mixup` is the share of the views into which another is mixed.
+    /// `mixup` is the share of the views into which another is mixed; `sharp` asks for the views before anything was lost in them.
     ///
     /// # Errors
     /// [`TrainError::Draw`].
@@ -28,11 +30,14 @@ impl Batch {
         epoch: u32,
         seed: i64,
         mixup: f64,
+        sharp: bool,
     ) -> Result<Self, TrainError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.cast_unsigned());
         let mut pixels = vec![0f32; rows.len() * PIXELS];
+        let mut sharp = sharp.then(|| pixels.clone());
         let mut labels = Vec::with_capacity(rows.len());
-        for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
+        for (i, (row, out)) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)).enumerate() {
+            let sharp = sharp.as_mut().map(|s| &mut s[i * PIXELS..][..PIXELS]);
             let mirror = mirrored(recipe, epoch, *row, &mut rng);
             augment::view(
                 train.face(*row),
@@ -41,29 +46,48 @@ impl Batch {
                 &recipe.input,
                 &mut rng,
                 out,
+                sharp,
             )
             .map_err(TrainError::Draw)?;
             labels.push(i64::from(train.label(*row) as u8));
         }
         if mixup > 0.0 {
-            mix(&mut pixels, mixup, &mut rng);
+            let weights = mixture(rows.len(), mixup, &mut rng);
+            mix(&mut pixels, &weights);
+            if let Some(sharp) = &mut sharp {
+                mix(sharp, &weights);
+            }
         }
-        Ok(Self { pixels, labels })
+        Ok(Self {
+            pixels,
+            sharp,
+            labels,
+        })
     }
 }
 
-/// Mixes into a share of the views the one half a batch further on, by a weight uniform in 0–0.5: each stays mostly itself.
-fn mix(pixels: &mut [f32], share: f64, rng: &mut impl Rng) {
-    let before = pixels.to_vec();
-    let rows = before.len() / PIXELS;
-    for (i, view) in pixels.chunks_exact_mut(PIXELS).enumerate() {
-        if rng.random::<f64>() >= share {
-            continue;
+/// How much of another view goes into each: into a share of them uniformly 0–0.5, so that each stays mostly itself.
+fn mixture(rows: usize, share: f64, rng: &mut impl Rng) -> Vec<f32> {
+    let mut weight = || {
+        if rng.random::<f64>() < share {
+            0.5 * rng.random::<f32>()
+        } else {
+            0.0
         }
-        let weight = 0.5 * rng.random::<f32>();
-        let other = (i + rows / 2) % rows;
-        for (x, y) in view.iter_mut().zip(&before[other * PIXELS..]) {
-            *x += weight * (y - *x);
+    };
+    (0..rows).map(|_| weight()).collect()
+}
+
+/// Mixes into each view the one half a batch further on, by its weight.
+fn mix(pixels: &mut [f32], weights: &[f32]) {
+    let before = pixels.to_vec();
+    let rows = weights.len();
+    for (i, (view, weight)) in pixels.chunks_exact_mut(PIXELS).zip(weights).enumerate() {
+        if *weight > 0.0 {
+            let other = (i + rows / 2) % rows;
+            for (x, y) in view.iter_mut().zip(&before[other * PIXELS..]) {
+                *x += weight * (y - *x);
+            }
         }
     }
 }
@@ -99,7 +123,7 @@ mod tests {
     fn a_mixed_view_stays_mostly_itself_and_the_others_wholly() {
         let mut pixels: Vec<f32> = (0..8u8).flat_map(|i| vec![f32::from(i); PIXELS]).collect();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-        mix(&mut pixels, 0.5, &mut rng);
+        mix(&mut pixels, &mixture(8, 0.5, &mut rng));
         let mut mixed = 0;
         for (i, view) in pixels.chunks_exact(PIXELS).enumerate() {
             let (own, other) = (i as f32, ((i + 4) % 8) as f32);

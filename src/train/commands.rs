@@ -47,7 +47,10 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
     let last = recipe.last_stage();
     let teachers = match recipe.distillation.teachers {
         0 => String::new(),
-        n => format!("{n} teachers of {} epochs, then ", recipe.epochs),
+        n => {
+            let epochs: Vec<_> = (0..n).map(|t| recipe.of_teacher(t).epochs.to_string()).collect();
+            format!("{n} teachers of {} epochs, then ", epochs.join(", "))
+        }
     };
     say(&format!(
         "{teachers}{} epochs of {} steps of {} rows, {} on {} with {} threads, seed {}",

@@ -252,7 +252,12 @@ fn step(
     let taught = !teachers.origins().is_empty();
     // Only the teachers can say what a mixture is.
     let mixup = if taught { recipe.distillation.mixup } else { 0.0 };
-    let Batch { pixels, labels } = Batch::draw(train, rows, recipe, epoch, seed, mixup)?;
+    let sharp = taught && recipe.distillation.sharp;
+    let Batch {
+        pixels,
+        sharp,
+        labels,
+    } = Batch::draw(train, rows, recipe, epoch, seed, mixup, sharp)?;
     let labels = Tensor::f_from_slice(&labels)?;
     let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
         .f_to_kind(Kind::Float)?
@@ -261,7 +266,7 @@ fn step(
     let indices = rows.iter().map(|r| *r as i64).collect::<Vec<_>>();
     let indices = Tensor::f_from_slice(&indices)?;
     let targets = if taught {
-        teachers.targets(&pixels, &recipe.input)?
+        teachers.targets(sharp.as_ref().unwrap_or(&pixels), &recipe.input)?
     } else {
         let share = recipe.own_share(epoch);
         at.memory

@@ -97,7 +97,10 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         let path = dir.path().join(format!("{teachers}.json"));
         fs::write(
             &path,
-            format!(r#"{{"distillation": {{"teachers": {teachers}}}}}"#),
+            format!(
+                r#"{{"distillation": {{"teachers": {teachers}, "by_labels": {}, "mirror": true}}}}"#,
+                teachers / 2
+            ),
         )
         .unwrap();
         path
@@ -124,11 +127,24 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         assert!(last(out) == last("whole"), "{out}");
     }
 
-    // A teacher is the run that its seed gives; the network that learns from them is another.
-    for (which, seed) in [("1", "1"), ("2", "2")] {
-        succeed(run(&format!("alone-{which}"), 0).args(["--seed", seed]));
-        assert!(last(&format!("alone-{which}")) == last(&format!("whole/teacher-{which}")));
+    // A teacher is the run that its model.json gives, the first the one without teachers, the last another; the network that
+    // learns from them is none of them.
+    succeed(&mut run("alone", 0));
+    assert!(last("alone") == last("whole/teacher-1"));
+    for which in ["1", "2"] {
+        let recipe = path(&format!("whole/teacher-{which}/model/model.json"));
+        let out = format!("alone-{which}");
+        let mut command = small_fit(dir.path(), &out);
+        succeed(command.args(["--epochs", "1", "--recipe"]).arg(recipe));
+        assert!(last(&out) == last(&format!("whole/teacher-{which}")));
     }
+    let manifest = fs::read(path("whole/teacher-2/model/model.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let second = &manifest["training"]["recipe"];
+    assert_eq!(
+        (&second["seed"], &second["label_smoothing"]),
+        (&2.into(), &0.1.into())
+    );
     assert!(last("whole") != last("whole/teacher-1"));
     let manifest = fs::read(path("whole/model/model.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
@@ -136,6 +152,23 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
     assert_eq!(training["teachers"].as_array().unwrap().len(), 2);
     assert_eq!(training["started_from"], training["teachers"][0]);
     assert_eq!(training["epochs_trained"], 3);
+
+    // The same teachers can be asked in another way.
+    for which in ["teacher-1", "teacher-2"] {
+        fs::create_dir_all(path("asked").join(which)).unwrap();
+        fs::rename(path("whole").join(which), path("asked").join(which)).unwrap();
+    }
+    let other = r#"{"distillation": {"teachers": 2, "mirror": false}}"#;
+    fs::write(path("other.json"), other).unwrap();
+    let mut asked = small_fit(dir.path(), "asked");
+    asked
+        .args(["--epochs", "1", "--resume", "--recipe"])
+        .arg(path("other.json"));
+    assert_eq!(stderr(&succeed(&mut asked)).matches("finished before").count(), 2);
+    assert!(last("asked") != last("whole"));
+    for which in ["teacher-1", "teacher-2"] {
+        fs::rename(path("asked").join(which), path("whole").join(which)).unwrap();
+    }
 
     let refused = |command: &mut Command, word: &str| {
         let output = command.output().unwrap();

@@ -19,6 +19,9 @@ pub struct Distillation {
     pub by_labels: u32,
     /// Whether the teachers are asked about the mirror image of a view, too; what they say is then the mean of both.
     pub mirror: bool,
+    /// Whether the teachers see a view before anything was lost in it (resolution, sharpness, what is erased), which they know more about
+    /// than of what the network sees that learns from them.
+    pub sharp: bool,
     /// Passes over the training rows, starting from the first teacher's weights.
     pub epochs: u32,
     /// Highest learning rate, as a share of the recipe's.
@@ -38,6 +41,7 @@ impl Default for Distillation {
             teachers: 3,
             by_labels: 0,
             mirror: false,
+            sharp: false,
             epochs: 22,
             rate_share: 0.5,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
@@ -56,6 +60,7 @@ pub(super) fn as_before(recipe: &mut Value) {
     };
     d.entry("by_labels").or_insert(0.into());
     d.entry("mirror").or_insert(false.into());
+    d.entry("sharp").or_insert(false.into());
     if low_resolution.is_number() {
         d.entry("low_resolution").or_insert(low_resolution);
     }

@@ -150,10 +150,15 @@ fn the_recipes_of_earlier_runs_can_be_read() {
             ..Recipe::single()
         }
     );
+    let long = Recipe::from_file(&folder.join("long.json")).unwrap().distillation;
+    assert_eq!(
+        (long.teachers, long.by_labels, long.mirror, long.epochs),
+        (3, 1, true, 50)
+    );
     let files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|f| f.unwrap().path())
-        .filter(|f| !f.ends_with("sharpness.json"))
+        .filter(|f| !f.ends_with("sharpness.json") && !f.ends_with("long.json"))
         .collect();
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
