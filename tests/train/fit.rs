@@ -97,10 +97,7 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         let path = dir.path().join(format!("{teachers}.json"));
         fs::write(
             &path,
-            format!(
-                r#"{{"distillation": {{"teachers": {teachers}, "by_labels": {}, "mirror": true}}}}"#,
-                teachers / 2
-            ),
+            format!(r#"{{"distillation": {{"teachers": {teachers}, "by_labels": 1, "mirror": true}}}}"#),
         )
         .unwrap();
         path
@@ -158,7 +155,7 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         fs::create_dir_all(path("asked").join(which)).unwrap();
         fs::rename(path("whole").join(which), path("asked").join(which)).unwrap();
     }
-    let other = r#"{"distillation": {"teachers": 2, "mirror": false}}"#;
+    let other = r#"{"distillation": {"teachers": 2, "by_labels": 1, "mirror": false}}"#;
     fs::write(path("other.json"), other).unwrap();
     let mut asked = small_fit(dir.path(), "asked");
     asked
