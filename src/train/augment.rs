@@ -38,7 +38,10 @@ pub fn view(
     let contrast = 1.0 + around_zero(rng, how.contrast);
     let brightness = 255.0 * around_zero(rng, how.brightness);
     let draw = |face: &[u8; PIXELS], out: &mut [f32]| {
-        let source = face.map(f32::from);
+        let mut source = [0f32; PIXELS];
+        for (s, p) in source.iter_mut().zip(face) {
+            *s = f32::from(*p);
+        }
         for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
             for (x, o) in row.iter_mut().enumerate() {
                 let gray = map.sample(&source, x, y);

@@ -188,7 +188,6 @@ impl Recipe {
         let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_a_recipe)?;
         if let Some(recipe) = value.pointer_mut("/training/recipe") {
             value = recipe.take();
-            distillation::as_before(&mut value);
         }
         let recipe: Self = serde_json::from_value(value).map_err(not_a_recipe)?;
         recipe.check().map_err(invalid)?;
@@ -228,7 +227,9 @@ impl Recipe {
         }
         within("distillation.rate_share", d.rate_share, 1e-6, 10.0)?;
         within("distillation.mixup", d.mixup, 0.0, 1.0)?;
-        within("distillation.low_resolution", d.low_resolution, 0.0, 1.0)?;
+        if let Some(x) = d.low_resolution {
+            within("distillation.low_resolution", x, 0.0, 1.0)?;
+        }
         if self.batch_size < 2 {
             return Err(format!(
                 "batch_size is {}; batch norm needs at least 2",

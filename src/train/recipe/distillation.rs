@@ -1,7 +1,6 @@
 //! Learning from networks that were trained before.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Augmentation, Dropout, Recipe};
 
@@ -28,8 +27,9 @@ pub struct Distillation {
     pub rate_share: f64,
     /// Dropout rates.
     pub dropout: Dropout,
-    /// Probability of low resolution in its views, instead of [`Augmentation::low_resolution`]: what such a network loses most by.
-    pub low_resolution: f64,
+    /// Probability of low resolution in its views, which such a network loses most by; without it, that of the recipe's
+    /// [`augmentation`](Recipe::augmentation).
+    pub low_resolution: Option<f64>,
     /// Share of the views into which another row's view is mixed, by up to a half (mixup, Zhang et al. 2018, arXiv
     /// 1710.09412; the target is what the teachers say of the mixture).
     pub mixup: f64,
@@ -45,24 +45,9 @@ impl Default for Distillation {
             epochs: 22,
             rate_share: 0.5,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
-            low_resolution: 0.25,
+            low_resolution: None,
             mixup: 0.5,
         }
-    }
-}
-
-/// Completes the recipe of a model that was trained before the recipe had these numbers: they were what they are here, not what they
-/// are by default.
-pub(super) fn as_before(recipe: &mut Value) {
-    let low_resolution = recipe["augmentation"]["low_resolution"].clone();
-    let Some(d) = recipe.get_mut("distillation").and_then(Value::as_object_mut) else {
-        return;
-    };
-    d.entry("by_labels").or_insert(0.into());
-    d.entry("mirror").or_insert(false.into());
-    d.entry("sharp").or_insert(false.into());
-    if low_resolution.is_number() {
-        d.entry("low_resolution").or_insert(low_resolution);
     }
 }
 
@@ -119,7 +104,7 @@ impl Recipe {
             learning_rate: self.learning_rate * d.rate_share,
             dropout: d.dropout,
             augmentation: Augmentation {
-                low_resolution: d.low_resolution,
+                low_resolution: d.low_resolution.unwrap_or(self.augmentation.low_resolution),
                 ..self.augmentation
             },
             // The teachers say what the run would.

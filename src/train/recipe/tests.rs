@@ -77,8 +77,9 @@ fn the_last_teachers_go_another_way() {
     };
     assert_eq!(third, file);
     // The network that learns from them is none of them.
-    r.distillation.low_resolution = first.augmentation.low_resolution;
     assert_eq!(r.last_stage().augmentation, first.augmentation);
+    r.distillation.low_resolution = Some(0.4);
+    assert!((r.last_stage().augmentation.low_resolution - 0.4).abs() < 1e-12);
 }
 
 #[test]
@@ -119,14 +120,19 @@ fn a_file_round_trips_and_wrong_values_are_named() {
     // What came after a model's training was not in it.
     let manifest = r#"{"training": {"recipe": {"augmentation": {"low_resolution": 0.1}, "distillation": {"teachers": 2}}}}"#;
     std::fs::write(&path, manifest).unwrap();
-    let d = Recipe::from_file(&path).unwrap().distillation;
+    let recipe = Recipe::from_file(&path).unwrap();
+    let d = &recipe.distillation;
     assert_eq!((d.teachers, d.by_labels, d.mirror), (2, 0, false));
-    assert!((d.low_resolution - 0.1).abs() < 1e-12);
+    assert!((recipe.last_stage().augmentation.low_resolution - 0.1).abs() < 1e-12);
     for (text, word) in [
         (r#"{"epochs":0}"#, "epochs"),
         (r#"{"distillation":{"teachers":11}}"#, "distillation.teachers"),
         (r#"{"distillation":{"by_labels":4}}"#, "distillation.by_labels"),
         (r#"{"distillation":{"epochs":0}}"#, "distillation.epochs"),
+        (
+            r#"{"distillation":{"low_resolution":2}}"#,
+            "distillation.low_resolution",
+        ),
         (r#"{"distillation":{"mixup":2}}"#, "distillation.mixup"),
         (r#"{"distillation":{"techers":2}}"#, "techers"),
         (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
