@@ -17,6 +17,9 @@ use values::{collector, count, duration, pixels, positive, size};
 
 /// Room in the queue for each request in flight, unless told otherwise.
 const ROOM: usize = 4;
+/// How many times the least of requests in flight there may be. Beyond, those who wait under overload do so for longer, and no more
+/// are answered (docs/performance.md, knobs).
+const FASTEST: usize = 3;
 
 /// Which expression does this face show? An HTTP service.
 #[derive(Debug, Parser)]
@@ -86,7 +89,7 @@ struct RunArgs {
     /// Faces that may wait for a worker [default: 4 × the least --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
-    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 384 for each worker; 1024 to 4096 on CUDA]
+    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 288 for each worker; 1024 to 3072 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed
@@ -210,15 +213,15 @@ impl Config {
         }
     }
 
-    /// Requests in flight at most, on a processor that answers them fast enough: what was asked for, else as many as have
-    /// room in the queue by default.
+    /// Requests in flight at most, on a processor that answers them fast enough: what was asked for, else [`FASTEST`] times
+    /// the least.
     #[must_use]
     pub fn most_in_flight(&self, cuda: bool) -> usize {
         let least = self.max_in_flight(cuda);
         if self.max_in_flight.is_some() {
             least
         } else {
-            least.saturating_mul(ROOM)
+            least.saturating_mul(FASTEST)
         }
     }
 

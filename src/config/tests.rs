@@ -53,7 +53,7 @@ fn defaults_follow_the_device() {
     assert_eq!(config.workers(false).get(), 6);
     assert_eq!(config.workers(true).get(), 1);
     assert_eq!(config.max_in_flight(false), 576);
-    assert_eq!(config.most_in_flight(false), 2304);
+    assert_eq!(config.most_in_flight(false), 1728);
     assert_eq!(config.queue(false), 2304);
     assert_eq!(
         (config.max_batch(false).get(), config.max_batch(true).get()),

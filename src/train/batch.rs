@@ -11,15 +11,15 @@ use crate::image::PIXELS;
 pub struct Batch {
     /// 2,304 a row.
     pub pixels: Vec<f32>,
-    /// The same views before anything was lost in them (see [`augment::view`]), if they were wanted.
-    pub sharp: Option<Vec<f32>>,
+    /// Whether a row's view is of low resolution (see [`augment::view`]).
+    pub coarse: Vec<bool>,
     /// 0–6 a row.
     pub labels: Vec<i64>,
 }
 
 impl Batch {
     /// Draws a view of every row. What is random in it follows from `seed`, and mirroring from the recipe's seed, row and epoch;
-    /// `mixup` is the share of the views into which another is mixed; `sharp` asks for the views before anything was lost in them.
+    /// `mixup` is the share of the views into which another is mixed.
     ///
     /// # Errors
     /// [`TrainError::Draw`].
@@ -30,37 +30,24 @@ impl Batch {
         epoch: u32,
         seed: i64,
         mixup: f64,
-        sharp: bool,
     ) -> Result<Self, TrainError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.cast_unsigned());
         let mut pixels = vec![0f32; rows.len() * PIXELS];
-        let mut sharp = sharp.then(|| pixels.clone());
+        let mut coarse = Vec::with_capacity(rows.len());
         let mut labels = Vec::with_capacity(rows.len());
-        for (i, (row, out)) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)).enumerate() {
-            let sharp = sharp.as_mut().map(|s| &mut s[i * PIXELS..][..PIXELS]);
+        for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
             let mirror = mirrored(recipe, epoch, *row, &mut rng);
-            augment::view(
-                train.face(*row),
-                mirror,
-                &recipe.augmentation,
-                &recipe.input,
-                &mut rng,
-                out,
-                sharp,
-            )
-            .map_err(TrainError::Draw)?;
+            let (how, input) = (&recipe.augmentation, &recipe.input);
+            let view = augment::view(train.face(*row), mirror, how, input, &mut rng, out);
+            coarse.push(view.map_err(TrainError::Draw)?);
             labels.push(i64::from(train.label(*row) as u8));
         }
         if mixup > 0.0 {
-            let weights = mixture(rows.len(), mixup, &mut rng);
-            mix(&mut pixels, &weights);
-            if let Some(sharp) = &mut sharp {
-                mix(sharp, &weights);
-            }
+            mix(&mut pixels, &mixture(rows.len(), mixup, &mut rng));
         }
         Ok(Self {
             pixels,
-            sharp,
+            coarse,
             labels,
         })
     }

@@ -252,12 +252,11 @@ fn step(
     let taught = !teachers.origins().is_empty();
     // Only the teachers can say what a mixture is.
     let mixup = if taught { recipe.distillation.mixup } else { 0.0 };
-    let sharp = taught && recipe.distillation.sharp;
     let Batch {
         pixels,
-        sharp,
+        coarse,
         labels,
-    } = Batch::draw(train, rows, recipe, epoch, seed, mixup, sharp)?;
+    } = Batch::draw(train, rows, recipe, epoch, seed, mixup)?;
     let labels = Tensor::f_from_slice(&labels)?;
     let weights = Tensor::f_from_slice(&recipe.label_weights(&train.class_counts()))?
         .f_to_kind(Kind::Float)?
@@ -266,7 +265,7 @@ fn step(
     let indices = rows.iter().map(|r| *r as i64).collect::<Vec<_>>();
     let indices = Tensor::f_from_slice(&indices)?;
     let targets = if taught {
-        teachers.targets(sharp.as_ref().unwrap_or(&pixels), &recipe.input)?
+        teachers.targets(&pixels, &coarse, &recipe.input)?
     } else {
         let share = recipe.own_share(epoch);
         at.memory

@@ -13,7 +13,7 @@ use super::{
     folder::write_folder,
     progress::{EpochRecord, METRICS, read_records, rows, say},
     recipe::Recipe,
-    teachers::{self, Teachers},
+    teachers::{self, Asked, Teachers},
 };
 use crate::engine::{FILE_MANIFEST, FILE_SAFETENSORS, ModelFolder};
 
@@ -81,7 +81,11 @@ pub(super) fn run(
         ));
     }
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-    let mut teachers = Teachers::load(&folders, run.device, threads, recipe.distillation.mirror)?;
+    let asked = Asked {
+        mirror: recipe.distillation.mirror,
+        fine_only: recipe.distillation.by_labels as usize,
+    };
+    let mut teachers = Teachers::load(&folders, run.device, threads, asked)?;
     train_and_export(train, valid, recipe, &stage, &mut teachers, identity, &records)
 }
 

@@ -1,6 +1,9 @@
 //! The ensemble that a network learns from: what it says of a batch of views.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use tch::{Device, Tensor};
 
@@ -22,8 +25,17 @@ pub struct Teachers {
     /// On a GPU.
     scripts: Vec<TorchScript>,
     origins: Vec<StartedFrom>,
-    /// Whether they are asked about mirror images, too.
-    mirror: bool,
+    /// How they are asked.
+    asked: Asked,
+}
+
+/// How teachers are asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// About mirror images, too.
+    pub mirror: bool,
+    /// So many, the last, not about coarse views, if there are others.
+    pub fine_only: usize,
 }
 
 /// Where teacher `which` (from 0) of a run in `out` is trained.
@@ -35,7 +47,6 @@ pub fn folder(out: &Path, which: u32) -> PathBuf {
 impl Teachers {
     /// Loads model folders. On a CPU they run in the packed engine, in int8 where the processor has it and it costs no more
     /// than the server allows; their probabilities are not tempered, so nothing of the validation rows is in them.
-    /// With `mirror` they are asked about each view and its mirror image.
     ///
     /// # Errors
     /// What the engines say.
@@ -43,10 +54,10 @@ impl Teachers {
         folders: &[PathBuf],
         device: Device,
         threads: usize,
-        mirror: bool,
+        asked: Asked,
     ) -> Result<Self, TrainError> {
         let mut teachers = Self {
-            mirror,
+            asked,
             ..Self::default()
         };
         if device == Device::Cpu {
@@ -76,50 +87,78 @@ impl Teachers {
     }
 
     /// Mean of the teachers' probabilities, `[N,7]` float on the CPU, for scaled pixels (2,304 a face); they see them rounded
-    /// to gray values, as when they serve.
+    /// to gray values, as when they serve. `coarse` says of each face whether it is of low resolution: see [`Asked`].
     ///
     /// # Errors
     /// What the engines say, or logits that are not finite.
-    pub fn targets(&mut self, pixels: &[f32], input: &InputSpec) -> Result<Tensor, TrainError> {
+    pub fn targets(
+        &mut self,
+        pixels: &[f32],
+        coarse: &[bool],
+        input: &InputSpec,
+    ) -> Result<Tensor, TrainError> {
         let faces = to_faces(pixels, input);
+        let all = self.origins.len();
+        let for_coarse = match all.saturating_sub(self.asked.fine_only) {
+            0 => all,
+            some => some,
+        };
         let mut sums = vec![0f32; faces.len() * CLASSES];
-        self.ask(&faces, &mut sums)?;
-        if self.mirror {
-            let mirrored: Vec<Face> = faces.iter().map(mirrored).collect();
-            self.ask(&mirrored, &mut sums)?;
+        self.ask(0..for_coarse, &faces, &mut sums)?;
+        let mut answers = vec![for_coarse; faces.len()];
+        if for_coarse < all {
+            let fine: Vec<usize> = (0..faces.len()).filter(|i| !coarse[*i]).collect();
+            let some: Vec<Face> = fine.iter().map(|i| faces[*i].clone()).collect();
+            let mut more = vec![0f32; some.len() * CLASSES];
+            self.ask(for_coarse..all, &some, &mut more)?;
+            for (i, more) in fine.into_iter().zip(more.chunks_exact(CLASSES)) {
+                answers[i] = all;
+                for (sum, p) in sums[i * CLASSES..].iter_mut().zip(more) {
+                    *sum += p;
+                }
+            }
         }
-        let asked = self.origins.len().max(1) * if self.mirror { 2 } else { 1 };
-        #[allow(clippy::cast_precision_loss)]
-        let share = 1.0 / asked as f64;
-        Ok(Tensor::f_from_slice(&sums)?
-            .f_view([-1, CLASSES as i64])?
-            .f_mul_scalar(share)?)
+        let sides = if self.asked.mirror { 2 } else { 1 };
+        for (sums, answers) in sums.chunks_exact_mut(CLASSES).zip(answers) {
+            #[allow(clippy::cast_precision_loss)]
+            let answers = (answers.max(1) * sides) as f32;
+            sums.iter_mut().for_each(|sum| *sum /= answers);
+        }
+        Ok(Tensor::f_from_slice(&sums)?.f_view([-1, CLASSES as i64])?)
     }
 
-    /// Adds to the sums, seven a face, what each teacher says.
-    fn ask(&mut self, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
-        for script in &mut self.scripts {
-            add(script, faces, sums)?;
-        }
-        if !self.packed.is_empty() {
-            let each = faces.len().div_ceil(self.packed.len()).max(1);
-            std::thread::scope(|scope| {
-                self.packed
-                    .iter_mut()
-                    .zip(faces.chunks(each).zip(sums.chunks_mut(each * CLASSES)))
-                    .map(|(thread, (faces, sums))| {
-                        scope.spawn(move || thread.iter_mut().try_for_each(|t| add(t, faces, sums)))
-                    })
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .try_for_each(|t| {
-                        t.join().unwrap_or_else(|_| {
-                            Err(TrainError::Usage("a teacher's thread panicked".to_owned()))
-                        })
-                    })
-            })?;
+    /// Adds to the sums, seven a face, what those teachers say of the faces and, if so asked, of their mirror images.
+    fn ask(&mut self, which: Range<usize>, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
+        self.ask_once(which.clone(), faces, sums)?;
+        if self.asked.mirror {
+            let mirrored: Vec<Face> = faces.iter().map(mirrored).collect();
+            self.ask_once(which, &mirrored, sums)?;
         }
         Ok(())
+    }
+
+    fn ask_once(&mut self, which: Range<usize>, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
+        if self.packed.is_empty() {
+            return self.scripts[which]
+                .iter_mut()
+                .try_for_each(|t| add(t, faces, sums));
+        }
+        let each = faces.len().div_ceil(self.packed.len()).max(1);
+        std::thread::scope(|scope| {
+            self.packed
+                .iter_mut()
+                .zip(faces.chunks(each).zip(sums.chunks_mut(each * CLASSES)))
+                .map(|(thread, (faces, sums))| {
+                    let teachers = &mut thread[which.clone()];
+                    scope.spawn(move || teachers.iter_mut().try_for_each(|t| add(t, faces, sums)))
+                })
+                .collect::<Vec<_>>()
+                .into_iter()
+                .try_for_each(|t| {
+                    t.join()
+                        .unwrap_or_else(|_| Err(TrainError::Usage("a teacher's thread panicked".to_owned())))
+                })
+        })
     }
 }
 
@@ -209,9 +248,9 @@ mod tests {
         assert_eq!(to_faces(&pixels, &input), faces);
         // Rounded on the way, as a view's values are; on three threads, of which the last has one face.
         pixels.iter_mut().for_each(|x| *x += 0.001);
-        let mut teachers = Teachers::load(&paths, Device::Cpu, 3, false).unwrap();
+        let mut teachers = Teachers::load(&paths, Device::Cpu, 3, Asked::default()).unwrap();
         assert_eq!(teachers.origins().len(), 2);
-        let targets = teachers.targets(&pixels, &input).unwrap();
+        let targets = teachers.targets(&pixels, &[false; 5], &input).unwrap();
         assert_eq!(targets.size(), [5, CLASSES as i64]);
         let targets = Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap();
         for (seen, sum) in targets.iter().zip(wanted) {
@@ -220,11 +259,15 @@ mod tests {
         }
 
         // Asked about the mirror image, too, they say the same of a view and of its mirror image.
-        let mut both = Teachers::load(&paths, Device::Cpu, 3, true).unwrap();
+        let asked = Asked {
+            mirror: true,
+            fine_only: 0,
+        };
+        let mut both = Teachers::load(&paths, Device::Cpu, 3, asked).unwrap();
         let mut swapped = pixels.clone();
         swapped.chunks_exact_mut(SIDE).for_each(<[f32]>::reverse);
         let of = |teachers: &mut Teachers, pixels: &[f32]| {
-            let targets = teachers.targets(pixels, &input).unwrap();
+            let targets = teachers.targets(pixels, &[false; 5], &input).unwrap();
             Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap()
         };
         let (one, other) = (of(&mut teachers, &pixels), of(&mut teachers, &swapped));
@@ -235,5 +278,27 @@ mod tests {
             }
         }
         assert!(one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-3));
+
+        // Of coarse views the first alone is asked; all of both, where the first is one of those that know none.
+        let mut alone = Teachers::load(&paths[..1], Device::Cpu, 1, Asked::default()).unwrap();
+        let first = of(&mut alone, &pixels);
+        for (fine_only, coarse_by) in [(1, &first), (2, &one)] {
+            let asked = Asked {
+                mirror: false,
+                fine_only,
+            };
+            let mut teachers = Teachers::load(&paths, Device::Cpu, 3, asked).unwrap();
+            let coarse = [true, false, false, true, true];
+            let targets = teachers.targets(&pixels, &coarse, &input).unwrap();
+            let targets = Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap();
+            for (face, coarse) in coarse.into_iter().enumerate() {
+                let at = face * CLASSES..(face + 1) * CLASSES;
+                let wanted = if coarse { coarse_by } else { &one };
+                for (seen, wanted) in targets[at.clone()].iter().zip(&wanted[at]) {
+                    assert!((seen - wanted).abs() < 1e-3, "{face}: {seen} {wanted}");
+                }
+            }
+        }
+        assert!(one.iter().zip(&first).any(|(a, b)| (a - b).abs() > 1e-2));
     }
 }

@@ -14,13 +14,11 @@ pub struct Distillation {
     /// that after it, and so on. 0: there is no such stage, and everything below is without meaning.
     pub teachers: u32,
     /// How many of them, the last, go another way: see [`Recipe::by_labels`]. Networks of one recipe are wrong on the same
-    /// rows; the mean of two that were made differently is right on more rows than that of three that were not.
+    /// rows; the mean of two that were made differently is right on more rows than that of three that were not. They have seen no
+    /// coarse pictures, so of views of low resolution the others alone are asked, if there are any.
     pub by_labels: u32,
     /// Whether the teachers are asked about the mirror image of a view, too; what they say is then the mean of both.
     pub mirror: bool,
-    /// Whether the teachers see a view before anything was lost in it (resolution, sharpness, what is erased), which they know more about
-    /// than of what the network sees that learns from them.
-    pub sharp: bool,
     /// Passes over the training rows, starting from the first teacher's weights.
     pub epochs: u32,
     /// Highest learning rate, as a share of the recipe's.
@@ -41,7 +39,6 @@ impl Default for Distillation {
             teachers: 3,
             by_labels: 0,
             mirror: false,
-            sharp: false,
             epochs: 22,
             rate_share: 0.5,
             dropout: Dropout([0.0, 0.0, 0.0, 0.0, 0.1, 0.1]),
