@@ -43,7 +43,7 @@ impl Batch {
             labels.push(i64::from(train.label(*row) as u8));
         }
         if mixup > 0.0 {
-            mix(&mut pixels, &mixture(rows.len(), mixup, &mut rng));
+            mix(&mut pixels, mixup, &mut rng);
         }
         Ok(Self {
             pixels,
@@ -53,28 +53,18 @@ impl Batch {
     }
 }
 
-/// How much of another view goes into each: into a share of them uniformly 0–0.5, so that each stays mostly itself.
-fn mixture(rows: usize, share: f64, rng: &mut impl Rng) -> Vec<f32> {
-    let mut weight = || {
-        if rng.random::<f64>() < share {
-            0.5 * rng.random::<f32>()
-        } else {
-            0.0
-        }
-    };
-    (0..rows).map(|_| weight()).collect()
-}
-
-/// Mixes into each view the one half a batch further on, by its weight.
-fn mix(pixels: &mut [f32], weights: &[f32]) {
+/// Mixes into a share of the views the one half a batch further on, by a weight uniform in 0–0.5: each stays mostly itself.
+fn mix(pixels: &mut [f32], share: f64, rng: &mut impl Rng) {
     let before = pixels.to_vec();
-    let rows = weights.len();
-    for (i, (view, weight)) in pixels.chunks_exact_mut(PIXELS).zip(weights).enumerate() {
-        if *weight > 0.0 {
-            let other = (i + rows / 2) % rows;
-            for (x, y) in view.iter_mut().zip(&before[other * PIXELS..]) {
-                *x += weight * (y - *x);
-            }
+    let rows = before.len() / PIXELS;
+    for (i, view) in pixels.chunks_exact_mut(PIXELS).enumerate() {
+        if rng.random::<f64>() >= share {
+            continue;
+        }
+        let weight = 0.5 * rng.random::<f32>();
+        let other = (i + rows / 2) % rows;
+        for (x, y) in view.iter_mut().zip(&before[other * PIXELS..]) {
+            *x += weight * (y - *x);
         }
     }
 }
@@ -110,7 +100,7 @@ mod tests {
     fn a_mixed_view_stays_mostly_itself_and_the_others_wholly() {
         let mut pixels: Vec<f32> = (0..8u8).flat_map(|i| vec![f32::from(i); PIXELS]).collect();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-        mix(&mut pixels, &mixture(8, 0.5, &mut rng));
+        mix(&mut pixels, 0.5, &mut rng);
         let mut mixed = 0;
         for (i, view) in pixels.chunks_exact(PIXELS).enumerate() {
             let (own, other) = (i as f32, ((i + 4) % 8) as f32);

@@ -105,23 +105,22 @@ impl Teachers {
         };
         let mut sums = vec![0f32; faces.len() * CLASSES];
         self.ask(0..for_coarse, &faces, &mut sums)?;
-        let mut answers = vec![for_coarse; faces.len()];
         if for_coarse < all {
             let fine: Vec<usize> = (0..faces.len()).filter(|i| !coarse[*i]).collect();
             let some: Vec<Face> = fine.iter().map(|i| faces[*i].clone()).collect();
             let mut more = vec![0f32; some.len() * CLASSES];
             self.ask(for_coarse..all, &some, &mut more)?;
             for (i, more) in fine.into_iter().zip(more.chunks_exact(CLASSES)) {
-                answers[i] = all;
                 for (sum, p) in sums[i * CLASSES..].iter_mut().zip(more) {
                     *sum += p;
                 }
             }
         }
         let sides = if self.asked.mirror { 2 } else { 1 };
-        for (sums, answers) in sums.chunks_exact_mut(CLASSES).zip(answers) {
+        for (sums, coarse) in sums.chunks_exact_mut(CLASSES).zip(coarse) {
+            let teachers = if *coarse { for_coarse } else { all };
             #[allow(clippy::cast_precision_loss)]
-            let answers = (answers.max(1) * sides) as f32;
+            let answers = (teachers.max(1) * sides) as f32;
             sums.iter_mut().for_each(|sum| *sum /= answers);
         }
         Ok(Tensor::f_from_slice(&sums)?.f_view([-1, CLASSES as i64])?)
