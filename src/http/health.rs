@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::{App, problem::Problem};
 
-/// 200 as long as the process answers at all, under any load and with or without a model; 503 only once a worker
+/// Live as long as the process answers at all, under any load and with or without a model; no longer once a worker
 /// has been inside its engine for longer than `--wedge-timeout`: nothing but a new process helps then.
 ///
 /// # Errors
 /// [`Problem::wedged`].
-pub async fn livez(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub fn live(app: &App) -> Result<(), Problem> {
     let model = app.model.load();
     let inside = model
         .as_ref()
@@ -25,18 +25,34 @@ pub async fn livez(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> 
     if inside > app.config.wedge_timeout {
         return Err(Problem::wedged(inside));
     }
-    Ok(Json(json!({"status": "live"})))
+    Ok(())
 }
 
-/// 200 once a model has warmed up and while one of its workers has an engine; 503 while draining.
+/// Ready once a model has warmed up and while one of its workers has an engine; no longer while draining.
 ///
 /// # Errors
 /// [`Problem::not_ready`], [`Problem::draining`].
-pub async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub fn ready(app: &App) -> Result<(), Problem> {
     if app.draining() {
         return Err(Problem::draining());
     }
-    app.ready_model().map(|_| Json(json!({"status": "ready"})))
+    app.ready_model().map(|_| ())
+}
+
+/// 200 while [`live`].
+///
+/// # Errors
+/// Those of [`live`].
+pub async fn livez(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    live(&app).map(|()| Json(json!({"status": "live"})))
+}
+
+/// 200 while [`ready`].
+///
+/// # Errors
+/// Those of [`ready`].
+pub async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    ready(&app).map(|()| Json(json!({"status": "ready"})))
 }
 
 /// Prometheus text.

@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt};
 
 use axum::{
     body::Body,
-    extract::{FromRequest, Multipart, Request},
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
     http::{HeaderMap, header},
 };
 use base64::{
@@ -249,6 +249,8 @@ pub async fn parse_multipart(content_type: &HeaderMap, body: Bytes, max: usize) 
     if let Some(value) = content_type.get(header::CONTENT_TYPE) {
         request.headers_mut().insert(header::CONTENT_TYPE, value.clone());
     }
+    // The body was bounded by `--max-body` when it was read; unless told, axum stops its own extractors at 2 MiB.
+    DefaultBodyLimit::disable().apply(&mut request);
     let broken = |e: String| Problem::bad_multipart("the form is badly framed or ends too early").inside(e);
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| {
         Problem::bad_multipart("Content-Type must give the form's boundary; let the HTTP library set it")

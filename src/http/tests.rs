@@ -248,7 +248,8 @@ async fn a_client_that_leaves_is_counted() {
 /// Live says no only while a batch hangs, and yes again should it come back after all.
 #[tokio::test]
 async fn a_worker_that_hangs_makes_live_say_no() {
-    let live = || Request::get("/livez").body(Body::empty()).unwrap();
+    let live_at = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let live = || live_at("/livez");
     let patient = rig(&[]);
     let rig = rig(&["--wedge-timeout", "1ms"]);
     assert_eq!(send(&rig.router, live()).await.0, 200);
@@ -261,14 +262,16 @@ async fn a_worker_that_hangs_makes_live_say_no() {
     while send(&rig.router, live()).await.0 == 200 {
         tokio::task::yield_now().await;
     }
-    let (status, code, headers) = problem(&rig, live()).await;
-    assert_eq!((status, code.as_str()), (503, "wedged"));
-    assert!(headers.contains_key("retry-after"));
-    assert_eq!(
-        send(&patient.router, live()).await.0,
-        200,
-        "a minute has not passed"
-    );
+    for path in ["/livez", "/v2/health/live"] {
+        let (status, code, headers) = problem(&rig, live_at(path)).await;
+        assert_eq!((status, code.as_str()), (503, "wedged"), "{path}");
+        assert!(headers.contains_key("retry-after"));
+        assert_eq!(
+            send(&patient.router, live_at(path)).await.0,
+            200,
+            "a minute has not passed"
+        );
+    }
     for rig in [&rig, &patient] {
         rig.open.send(()).unwrap();
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{INPUT, OUTPUT};
 use crate::{
     emotion::CLASSES,
-    http::{App, problem::Problem},
+    http::{App, health, problem::Problem},
     model::Model,
 };
 
@@ -24,20 +24,20 @@ pub async fn server() -> Json<Value> {
     }))
 }
 
-/// 200 as long as the process answers at all.
-pub async fn live() -> Json<Value> {
-    Json(json!({"live": true}))
-}
-
-/// 200 once a model has warmed up; 503 while draining.
+/// 200 while the server is live, as for `/livez`.
 ///
 /// # Errors
-/// [`Problem::not_ready`], [`Problem::draining`].
+/// Those of [`health::live`].
+pub async fn live(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    health::live(&app).map(|()| Json(json!({"live": true})))
+}
+
+/// 200 while the server is ready, as for `/readyz`.
+///
+/// # Errors
+/// Those of [`health::ready`].
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    if app.draining() {
-        return Err(Problem::draining());
-    }
-    app.ready_model().map(|_| Json(json!({"ready": true})))
+    health::ready(&app).map(|()| Json(json!({"ready": true})))
 }
 
 /// The variables of a path under `/v2/models/{name}`.

@@ -159,6 +159,27 @@ async fn every_format_is_read() {
     }
 }
 
+/// More than the 2 MiB at which axum stops its own extractors: photos of phones are larger.
+#[tokio::test]
+async fn large_pictures_come_in_every_way() {
+    let model = model::tiny();
+    let server = server(model.path()).await;
+    let gray = pictures::face(1200, 1000, 0.3);
+    let file = pictures::encode(Format::Bmp, Layout::Rgb, 1200, 1000, &gray);
+    assert!(file.len() > 3 << 20, "{}", file.len());
+    let expected = server.predict("image/bmp", file.clone()).await.ok();
+    let json = json!({"image": base64(&file)});
+    assert_eq!(server.predict_json(&json).await.ok(), expected);
+    let form = Form::new().part("image", part(&file));
+    assert_eq!(server.predict_form(form).await.ok(), expected);
+    let form = (0..4).fold(Form::new(), |form, _| form.part("image", part(&file)));
+    let body = server.predict_form(form).await.ok();
+    assert_close(
+        body["predictions"].as_array().unwrap(),
+        &vec![entry(&expected); 4],
+    );
+}
+
 #[tokio::test]
 async fn several_pictures_are_answered_in_the_order_sent() {
     let model = model::tiny();
