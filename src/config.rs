@@ -74,7 +74,7 @@ struct RunArgs {
     /// Threads that decode pictures [default: one for each CPU the cgroup grants]
     #[arg(long, env = "FER_DECODE_THREADS", value_name = "N", value_parser = count(1024))]
     decode_threads: Option<NonZeroUsize>,
-    /// Threads that look for faces in photos [default: half of the CPUs the cgroup grants, at least 1]
+    /// Threads that look for faces in photos [default: half of --decode-threads, at least 1]
     #[arg(long, env = "FER_DETECT_THREADS", value_name = "N", value_parser = count(1024))]
     detect_threads: Option<NonZeroUsize>,
     /// Most faces of a photo that are answered, the largest ones
@@ -290,6 +290,7 @@ impl Config {
             return refuse(text);
         }
         let cpus = cpus();
+        let decode_threads = a.decode_threads.unwrap_or(cpus);
         Ok(Self {
             listen: a.listen,
             access: a.access,
@@ -298,10 +299,11 @@ impl Config {
             workers: a.workers,
             queue: a.queue,
             max_in_flight: a.max_in_flight,
-            decode_threads: a.decode_threads.unwrap_or(cpus),
+            decode_threads,
             detect_threads: a
                 .detect_threads
-                .unwrap_or(NonZeroUsize::new(cpus.get() / 2).unwrap_or(NonZeroUsize::MIN)),
+                .or(NonZeroUsize::new(decode_threads.get() / 2))
+                .unwrap_or(NonZeroUsize::MIN),
             max_faces: a.max_faces,
             max_batch: a.max_batch,
             batch_linger: a.batch_linger,

@@ -118,7 +118,16 @@ def chart_variants(_: Path, chart: Path) -> str:
     monitor = {"serviceMonitor": {"enabled": True}}
     closed = {"access": access, "metrics": monitor, "server": {"otlpEndpoint": "http://collector:4318"}}
     two_ports = {"access": {**access, "adminPort": 9090}, "metrics": monitor}
-    every = (("gpu", gpu), ("no limit", no_limit), ("off", off), ("keys and TLS", closed), ("two ports", two_ports))
+    web, watch = ([{"namespaceSelector": {"matchLabels": {"name": name}}}] for name in ("web", "watch"))
+    fenced = {"access": {"adminPort": 9090}, "networkPolicy": {"from": web, "adminFrom": watch}}
+    every = (
+        ("gpu", gpu),
+        ("no limit", no_limit),
+        ("off", off),
+        ("keys and TLS", closed),
+        ("two ports", two_ports),
+        ("peers of two ports", fenced),
+    )
     made = {name: render(chart, values) for name, values in every}
     for resources in made.values():
         for resource in resources:
@@ -138,10 +147,22 @@ def chart_variants(_: Path, chart: Path) -> str:
         require((endpoint["port"], endpoint.get("scheme", "http")) == (port, scheme.lower()), f"{name}: Prometheus asks {endpoint}")
     service = next(r for r in made["two ports"] if r["kind"] == "Service")["spec"]["ports"]
     require([p["port"] for p in service] == [80, 9090], f"the service has the ports {service}")
+    ingress = next(r for r in made["peers of two ports"] if r["kind"] == "NetworkPolicy")["spec"]["ingress"]
+    peers = [(rule["ports"][0]["port"], rule["from"]) for rule in ingress]
+    require(peers == [("http", web), ("admin", watch)], f"the policy lets in {peers}")
     return ", ".join(made)
 
 
 def chart_refuses(_: Path, chart: Path) -> str:
+    """What the schema refuses, and an administration port that is open to all."""
+    unfenced = {"access": {"adminPort": 9090}}
+    for values in (unfenced, {**unfenced, "networkPolicy": {"enabled": False, "adminFrom": [{}]}}):
+        try:
+            render(chart, values)
+        except helm.HelmError as error:
+            require("networkPolicy.adminFrom" in str(error), f"{values}: the message does not say what to set: {error}")
+        else:
+            raise Wrong(f"{values} were taken")
     for values, named in REFUSED:
         try:
             with helm.Chart.load(str(chart)) as loaded:
@@ -150,7 +171,7 @@ def chart_refuses(_: Path, chart: Path) -> str:
             require(named in str(error), f"{values}: the message does not name {named}: {error}")
         else:
             raise Wrong(f"{values} were taken")
-    return f"{len(REFUSED)} wrong values"
+    return f"{len(REFUSED) + 2} wrong values"
 
 
 def kserve(root: Path, _: Path) -> str:

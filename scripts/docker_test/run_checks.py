@@ -98,7 +98,7 @@ def start_up(context: object) -> str:
 @check("run: the largest pictures at once, 2 CPUs, 1 GiB")
 def largest_pictures(context: object) -> str:
     """With the limits that compose.yaml sets for 1 GiB, four clients send what takes most memory."""
-    env = {"FER_MAX_BUFFERED": "256Mi", "FER_MAX_PIXELS": "13000000", "FER_DRAIN_DELAY": "0s"}
+    env = {"FER_MAX_BUFFERED": "128Mi", "FER_MAX_PIXELS": "13000000", "FER_DRAIN_DELAY": "0s"}
     picture, larger = pictures.deep_png(4096, 3072), pictures.deep_png(4096, 3200)
     with Container(context.image, "--cpus=2", "--memory=1g", "--memory-swap=1g", env=env) as server:  # type: ignore[attr-defined]
         server.wait_ready()

@@ -15,25 +15,86 @@ use crate::{
     },
 };
 
-/// Each metric with its type.
-const METRICS: [(&str, &str); 16] = [
-    ("fer_http_requests_total", "counter"),
-    ("fer_http_request_duration_seconds", "histogram"),
-    ("fer_http_requests_in_flight", "gauge"),
-    ("fer_http_requests_in_flight_limit", "gauge"),
-    ("fer_decode_duration_seconds", "histogram"),
-    ("fer_detect_duration_seconds", "histogram"),
-    ("fer_faces_total", "counter"),
-    ("fer_queue_duration_seconds", "histogram"),
-    ("fer_inference_duration_seconds", "histogram"),
-    ("fer_queue_depth", "gauge"),
-    ("fer_batch_size", "histogram"),
-    ("fer_engine_failures_total", "counter"),
-    ("fer_rejected_total", "counter"),
-    ("fer_predictions_total", "counter"),
-    ("fer_model_reloads_total", "counter"),
-    ("fer_build_info", "gauge"),
-];
+const DOCUMENT: &str = include_str!("../../docs/metrics.md");
+
+/// The cells of the document's rows whose first is a name or value in backticks.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|line| {
+            line.split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect()
+        })
+}
+
+/// The documented metrics: name, type, and labels.
+fn documented() -> Vec<(&'static str, &'static str, BTreeSet<&'static str>)> {
+    rows(DOCUMENT)
+        .filter(|row| row[0].starts_with("fer_"))
+        .map(|row| {
+            (
+                row[0],
+                row[1],
+                row[2].split("` `").filter(|l| !l.is_empty()).collect(),
+            )
+        })
+        .collect()
+}
+
+/// Those that `/metrics` shows; `le` belongs to the type.
+fn shown(text: &str) -> Vec<(&str, &str, BTreeSet<&str>)> {
+    text.lines()
+        .filter_map(|line| {
+            line.strip_prefix("# TYPE fer_")
+                .and_then(|_| line[7..].split_once(' '))
+        })
+        .map(|(name, kind)| {
+            let labels = series(text)
+                .into_iter()
+                .filter_map(|s| {
+                    s.strip_prefix(name)?
+                        .strip_prefix("_bucket")
+                        .or(s.strip_prefix(name))
+                })
+                .filter_map(|s| s.strip_prefix('{')?.strip_suffix("\"}"))
+                .flat_map(|s| s.split("\","))
+                .filter_map(|pair| Some(pair.split_once('=')?.0))
+                .filter(|label| *label != "le")
+                .collect();
+            (name, kind, labels)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_document_lists_what_there_is() {
+    let model = model::tiny();
+    let server = Server::start(model.path(), &[]).await;
+    let answer = server.get("/metrics").await;
+    let (mut documented, mut shown) = (documented(), shown(answer.text()));
+    documented.sort();
+    shown.sort();
+    assert_eq!(documented, shown);
+    assert!(
+        shown
+            .iter()
+            .all(|(name, ..)| answer.text().contains(&format!("# HELP {name} ")))
+    );
+
+    let reasons: BTreeSet<_> = rows(DOCUMENT)
+        .map(|row| row[0])
+        .filter(|cell| !cell.starts_with("fer_"))
+        .collect();
+    let counted: BTreeSet<_> = series(answer.text())
+        .into_iter()
+        .filter_map(|s| {
+            s.strip_prefix("fer_rejected_total{reason=\"")?
+                .strip_suffix("\"}")
+        })
+        .collect();
+    assert_eq!(reasons, counted);
+}
 
 /// The names and labels of all series.
 fn series(text: &str) -> BTreeSet<&str> {
@@ -50,9 +111,16 @@ async fn every_metric_is_there_from_the_start() {
     let answer = server.get("/metrics").await;
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4");
     let text = answer.text();
-    for (name, kind) in METRICS {
+    // What there is of a model comes with it.
+    let early = documented()
+        .into_iter()
+        .filter(|(name, ..)| *name != "fer_model_info");
+    for (name, kind, _) in early {
         assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name} {kind}");
-        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        assert!(
+            series(text).iter().any(|s| s.starts_with(name)),
+            "{name} has no series"
+        );
     }
     for name in [
         "process_resident_memory_bytes",
