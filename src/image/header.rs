@@ -99,6 +99,8 @@ fn webp_chunks(mut rest: &[u8], frame: Option<(u32, u32)>, limits: &Limits) -> R
                 let bits = u32::from_le_bytes(*size.first_chunk()?);
                 Some((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)))
             }),
+            // Frames hold no frames, which the decoder says only later: a file of nothing else would be as deep as it is long.
+            b"ANMF" if frame.is_some() => return Err(ImageError::broken(Format::WebP, Reason::Damaged)),
             b"ANMF" => {
                 let (head, chunks) = content.split_at_checked(16).unwrap_or_default();
                 let size = head.get(6..12).and_then(webp_size);

@@ -272,6 +272,21 @@ fn a_webp_frame_whose_bitstream_has_another_size_is_damaged() {
 }
 
 #[test]
+fn a_webp_of_frames_in_frames_is_damaged_however_deep() {
+    const LEVELS: u32 = 1_000_000;
+    let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
+    for level in (0..LEVELS).rev() {
+        file.extend(b"ANMF");
+        file.extend((16 + 24 * level).to_le_bytes());
+        file.extend([0; 16]);
+    }
+    let length = (file.len() as u32 - 8).to_le_bytes();
+    file[4..8].copy_from_slice(&length);
+    let error = decode(&file, &Limits::default()).unwrap_err();
+    assert_eq!(reason_of(&error), Some(Reason::Damaged));
+}
+
+#[test]
 fn both_limits_count_and_the_message_says_so() {
     let file = encode(Format::Png, Color::L8, 30, 20, &face(30, 20));
     let limits = |max_pixels, max_side| Limits { max_pixels, max_side };
