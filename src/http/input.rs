@@ -9,7 +9,12 @@
 //! base64 is that of RFC 4648 section 4, with or without padding; white space in it is ignored, and a
 //! `data:…;base64,` in front of it is taken off.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use axum::{
     body::Body,
@@ -240,11 +245,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     }
 }
 
-/// Takes a form apart.
+/// Takes a form apart. That takes as long as the form is, however little it holds.
 ///
 /// # Errors
 /// 400 if it is not a form or holds no picture, 413 if it holds more than `max`.
-pub async fn parse_multipart(content_type: &HeaderMap, body: Bytes, max: usize) -> Result<Pictures, Problem> {
+pub fn parse_multipart(content_type: &HeaderMap, body: Bytes, max: usize) -> Result<Pictures, Problem> {
+    // All of the body is there, so that there is nothing to wait for.
+    match pin!(form(content_type, body, max)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(pictures) => pictures,
+        Poll::Pending => Err(Problem::internal(
+            "the form's parser waits for more than the body",
+        )),
+    }
+}
+
+async fn form(content_type: &HeaderMap, body: Bytes, max: usize) -> Result<Pictures, Problem> {
     let mut request = Request::new(Body::from(body));
     if let Some(value) = content_type.get(header::CONTENT_TYPE) {
         request.headers_mut().insert(header::CONTENT_TYPE, value.clone());

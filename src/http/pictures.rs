@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{image::Limits, metrics::Rejected, model::Model};
 
-/// JSON bodies up to that many bytes are taken apart where they are: that takes less time than a change of
+/// Forms and JSON up to that many bytes are taken apart where they are: that takes less time than a change of
 /// threads.
-const JSON_INLINE: usize = 16 << 10;
+const INLINE: usize = 16 << 10;
 
 /// Why a picture has no answer.
 pub(super) enum Fault {
@@ -57,14 +57,13 @@ where
 {
     let kind = Kind::of(request.headers())?;
     with_body(app, request, |model, headers, bytes, deadline| async move {
-        let max = app.config.max_images.get();
+        let (max, size) = (app.config.max_images.get(), bytes.len());
         let pictures = match kind {
             Kind::Raw => Pictures::One(Picture::Raw(bytes)),
-            Kind::Multipart => input::parse_multipart(&headers, bytes, max).await?,
-            Kind::Json => {
-                let size = bytes.len();
-                parsed(app, size, move || input::parse_json(&bytes, max)).await?
+            Kind::Multipart => {
+                parsed(app, size, move || input::parse_multipart(&headers, bytes, max)).await?
             }
+            Kind::Json => parsed(app, size, move || input::parse_json(&bytes, max)).await?,
         };
         let classify = |picture| classify(Arc::clone(app), Arc::clone(&model), picture, deadline);
         let model = ModelRef::from(&model.manifest);
@@ -88,13 +87,13 @@ where
     .await
 }
 
-/// Takes JSON of that many bytes apart, where that may take its time.
+/// Takes a form or JSON of that many bytes apart, where that may take its time.
 pub(super) async fn parsed<T: Send + 'static>(
     app: &App,
     size: usize,
     parse: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    if size <= JSON_INLINE {
+    if size <= INLINE {
         return parse();
     }
     app.decoder

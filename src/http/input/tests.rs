@@ -147,39 +147,39 @@ fn an_empty_picture_is_an_error_of_its_own() {
     }
 }
 
-async fn form(body: &str) -> Result<Pictures, Problem> {
+fn form(body: &str) -> Result<Pictures, Problem> {
     let body = Bytes::from(body.replace('\n', "\r\n"));
-    parse_multipart(&headers("multipart/form-data; boundary=B"), body, 2).await
+    parse_multipart(&headers("multipart/form-data; boundary=B"), body, 2)
 }
 
 fn part(name: &str, data: &str) -> String {
     format!("--B\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\n\n{data}\n")
 }
 
-#[tokio::test]
-async fn a_form_holds_one_or_many() {
+#[test]
+fn a_form_holds_one_or_many() {
     let raw = |s: &'static str| Picture::Raw(Bytes::from_static(s.as_bytes()));
     let one = format!("{}{}--B--\n", part("note", "x"), part("image", "abc"));
-    assert_eq!(form(&one).await, Ok(Pictures::One(raw("abc"))));
+    assert_eq!(form(&one), Ok(Pictures::One(raw("abc"))));
     let two = format!("{}{}--B--\n", part("file", "abc"), part("image", ""));
-    assert_eq!(form(&two).await, Ok(Pictures::Many(vec![raw("abc"), raw("")])));
+    assert_eq!(form(&two), Ok(Pictures::Many(vec![raw("abc"), raw("")])));
 }
 
 /// `--max-body` bounds a form before it comes here; the smaller limit that axum's extractors set themselves is off.
-#[tokio::test]
-async fn a_form_may_be_as_large_as_a_body() {
+#[test]
+fn a_form_may_be_as_large_as_a_body() {
     let large = "x".repeat(3 << 20);
     let one = format!("{}--B--\n", part("image", &large));
     assert_eq!(
-        form(&one).await,
+        form(&one),
         Ok(Pictures::One(Picture::Raw(Bytes::from(large.clone()))))
     );
     let three = format!("{}--B--\n", part("image", &large).repeat(3));
-    assert_eq!(form(&three).await.unwrap_err().code, "too_many_images");
+    assert_eq!(form(&three).unwrap_err().code, "too_many_images");
 }
 
-#[tokio::test]
-async fn wrong_forms_are_refused_by_name() {
+#[test]
+fn wrong_forms_are_refused_by_name() {
     let three = format!("{}--B--\n", part("image", "a").repeat(3));
     for (body, code) in [
         (three.as_str(), "too_many_images"),
@@ -188,8 +188,8 @@ async fn wrong_forms_are_refused_by_name() {
         ("nothing of the kind", "bad_multipart"),
         (&part("image", "cut off"), "bad_multipart"),
     ] {
-        assert_eq!(form(body).await.unwrap_err().code, code, "{body}");
+        assert_eq!(form(body).unwrap_err().code, code, "{body}");
     }
-    let unbounded = parse_multipart(&headers("multipart/form-data"), Bytes::new(), 2).await;
+    let unbounded = parse_multipart(&headers("multipart/form-data"), Bytes::new(), 2);
     assert_eq!(unbounded.unwrap_err().code, "bad_multipart");
 }

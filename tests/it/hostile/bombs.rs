@@ -87,6 +87,12 @@ pub(super) fn all() -> Vec<Bomb> {
             webp(&[vp8l(16_383)]),
         ),
         bomb("webp, 10,000 frames", "image/webp", 200, animated_webp(10_000)),
+        bomb(
+            "webp, 700,000 frames in one another",
+            "image/webp",
+            422,
+            nested_webp(700_000),
+        ),
         bomb("webp, EXIF of 15 MB", "image/webp", 200, {
             let canvas = [&[0x08, 0, 0, 0][..], &[47, 0, 0, 47, 0, 0]].concat();
             webp(&[(*b"VP8X", canvas), still(), (*b"EXIF", exif(15_000_000))])
@@ -167,7 +173,7 @@ fn polyglots() -> [Bomb; 3] {
 }
 
 /// Forms and JSON that are mostly structure.
-fn envelopes() -> [Bomb; 6] {
+fn envelopes() -> [Bomb; 7] {
     const FORM: &str = "multipart/form-data; boundary=B";
     let part = |name: &str| {
         format!("--B\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\nP5 1 1 255 x\r\n")
@@ -178,6 +184,9 @@ fn envelopes() -> [Bomb; 6] {
         }),
         bomb("form of 10,000 other parts and a picture", FORM, 200, {
             (part("x").repeat(10_000) + &part("image") + "--B--\r\n").into_bytes()
+        }),
+        bomb("form of 1,800,000 empty parts", FORM, 400, {
+            b"--B\r\n\r\n\r\n".repeat(1_800_000)
         }),
         bomb("form in a form in a form, 1,000 deep", FORM, 400, {
             let open: String = (0..1000)
@@ -383,6 +392,20 @@ fn animated_webp(frames: usize) -> Vec<u8> {
         frames.min(18_000_000 / 1500),
     ));
     webp(&chunks)
+}
+
+/// Frames of nothing but a frame.
+fn nested_webp(levels: u32) -> Vec<u8> {
+    let chunks = (0..levels).rev().flat_map(|level| {
+        let length = (16 + 24 * level).to_le_bytes();
+        [b"ANMF".as_slice(), &length, &[0; 16]].concat()
+    });
+    let length = (4 + 24 * levels).to_le_bytes();
+    [b"RIFF".as_slice(), &length, b"WEBP"]
+        .concat()
+        .into_iter()
+        .chain(chunks)
+        .collect()
 }
 
 /// 8 bits a pixel, run lengths.
