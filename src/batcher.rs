@@ -130,6 +130,16 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    /// What is left, if the last engine failed while the queue was shut, waits no more.
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.lock().jobs).len();
+        self.metrics
+            .queue_depth
+            .sub(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+}
+
 /// The handle. Dropping it shuts the queue; the workers finish what waits in it and end.
 pub struct Batcher {
     shared: Arc<Shared>,

@@ -4,12 +4,19 @@
 use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::batcher::panic_text;
+use crate::{
+    batcher::panic_text,
+    metrics::{Metrics, Rejected},
+};
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -26,6 +33,26 @@ pub struct DecodePool {
     /// Work in a thread's queue keeps its bytes even if its client has gone, so there is room for so many bytes. Who finds
     /// none waits in line, and leaves the line with its bytes when its client goes.
     room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// Somebody waits for work. Whoever sets `begun` first decides: the thread, that it is done, or who waits by leaving, that it never will be.
+struct Line<'a> {
+    begun: Arc<AtomicBool>,
+    deadline: Instant,
+    metrics: &'a Metrics,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.metrics.reject(if Instant::now() >= self.deadline {
+                Rejected::Deadline
+            } else {
+                Rejected::ClientGone
+            });
+        }
+    }
 }
 
 /// The work panicked or the pool is gone. The text is for the log.
@@ -34,19 +61,11 @@ pub struct DecodePool {
 pub struct PoolError(pub String);
 
 impl DecodePool {
-    /// Starts the threads.
+    /// Starts so many threads of that name. Work that is dropped before it began is counted in `fer_rejected_total`.
     ///
     /// # Errors
     /// If the operating system gives no thread.
-    pub fn start(threads: NonZeroUsize) -> std::io::Result<Self> {
-        Self::named("fer-decode", threads)
-    }
-
-    /// The same with threads of another name.
-    ///
-    /// # Errors
-    /// If the operating system gives no thread.
-    pub fn named(name: &str, threads: NonZeroUsize) -> std::io::Result<Self> {
+    pub fn start(name: &str, threads: NonZeroUsize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (work, queue) = crossbeam_channel::unbounded::<Work>();
         for n in 0..threads.get() {
             let queue = queue.clone();
@@ -61,19 +80,27 @@ impl DecodePool {
         Ok(Self {
             work,
             room: Arc::new(Semaphore::new(threads.get() * ROOM as usize)),
+            metrics,
         })
     }
 
     /// Runs `work`, which holds `bytes` in memory, on the pool. Dropping the future before a thread has begun means that none
-    /// will.
+    /// will; from `deadline` on that counts as a deadline that passed, before it as a client that left.
     ///
     /// # Errors
     /// [`PoolError`] if the work panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
+        deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
+        let begun = Arc::new(AtomicBool::new(false));
+        let _line = Line {
+            begun: Arc::clone(&begun),
+            deadline,
+            metrics: &self.metrics,
+        };
         let gone = || PoolError("the decoding threads are gone".to_owned());
         let room = Arc::clone(&self.room)
             .acquire_many_owned(room_for(bytes))
@@ -82,7 +109,7 @@ impl DecodePool {
         let (reply, answer) = oneshot::channel();
         let job: Work = Box::new(move || {
             let _room = room;
-            if !reply.is_closed() {
+            if !begun.swap(true, Ordering::Relaxed) {
                 // A panic may be a decoder's bug; it must cost one request and not a thread.
                 let result = catch_unwind(AssertUnwindSafe(work)).map_err(|p| PoolError(panic_text(&*p)));
                 let _ = reply.send(result);
@@ -101,28 +128,38 @@ fn room_for(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn pool() -> DecodePool {
+        DecodePool::start("fer-decode", NonZeroUsize::MIN, Arc::new(Metrics::new().unwrap())).unwrap()
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
 
     #[tokio::test]
     async fn a_panic_costs_one_answer_and_no_thread() {
-        let pool = DecodePool::start(NonZeroUsize::MIN).unwrap();
+        let pool = pool();
         for _ in 0..5 {
-            let panicked = pool.run(0, || -> u8 { panic!("a decoder's bug") }).await;
+            let panicked = pool.run(0, later(), || -> u8 { panic!("a decoder's bug") }).await;
             assert_eq!(panicked, Err(PoolError("a decoder's bug".to_owned())));
         }
-        assert_eq!(pool.run(0, || 7).await, Ok(7));
+        assert_eq!(pool.run(0, later(), || 7).await, Ok(7));
     }
 
     #[tokio::test]
     async fn who_leaves_the_line_is_never_worked_for() {
         use std::sync::mpsc::channel;
-        let pool = Arc::new(DecodePool::start(NonZeroUsize::MIN).unwrap());
+        let pool = Arc::new(pool());
         let (open, gate) = channel::<()>();
         let (began, begun) = oneshot::channel();
         let busy = {
             let pool = Arc::clone(&pool);
             tokio::spawn(async move {
-                pool.run(0, move || {
+                pool.run(0, later(), move || {
                     let _ = began.send(());
                     gate.recv()
                 })
@@ -131,14 +168,23 @@ mod tests {
         };
         begun.await.unwrap();
         let (tell, told) = channel();
-        let mut leaves = Box::pin(pool.run(0, move || tell.send(())));
-        // One poll hands the work to the thread's queue, behind the busy one.
-        tokio::select! { biased; _ = &mut leaves => unreachable!(), () = std::future::ready(()) => {} }
-        drop(leaves);
+        for deadline in [later(), Instant::now()] {
+            let tell = tell.clone();
+            let mut leaves = Box::pin(pool.run(0, deadline, move || tell.send(())));
+            // One poll hands the work to the thread's queue, behind the busy one.
+            tokio::select! { biased; _ = &mut leaves => unreachable!(), () = std::future::ready(()) => {} }
+            drop(leaves);
+        }
+        drop(tell);
         open.send(()).unwrap();
         busy.await.unwrap().unwrap().unwrap();
-        pool.run(0, || ()).await.unwrap();
+        pool.run(0, later(), || ()).await.unwrap();
         assert!(told.recv().is_err(), "the work was done for nobody");
+        let text = pool.metrics.render().unwrap();
+        for reason in ["client_gone", "deadline"] {
+            let counted = format!("fer_rejected_total{{reason=\"{reason}\"}} 1\n");
+            assert!(text.contains(&counted), "{counted}{text}");
+        }
     }
     #[test]
     fn room_by_size() {
@@ -160,13 +206,13 @@ mod tests {
     async fn many_small_ones_or_two_large_ones_wait_at_the_thread() {
         use std::sync::mpsc::channel;
         for (bytes, handed) in [(2_000, ROOM), (10 << 20, 2)] {
-            let pool = DecodePool::start(NonZeroUsize::MIN).unwrap();
+            let pool = pool();
             let (open, gate) = channel::<()>();
             let gate = Arc::new(std::sync::Mutex::new(gate));
             let mut line: Vec<_> = (0..=handed)
                 .map(|_| {
                     let gate = Arc::clone(&gate);
-                    Box::pin(pool.run(bytes, move || gate.lock().unwrap().recv()))
+                    Box::pin(pool.run(bytes, later(), move || gate.lock().unwrap().recv()))
                 })
                 .collect();
             for waiting in &mut line {

@@ -67,6 +67,11 @@ struct Rig {
 
 /// A batcher with one worker, batches up to 4 and a queue of 6; with `gated`, each batch waits for `open`.
 fn rig(gated: bool) -> Rig {
+    rig_of(gated, usize::MAX)
+}
+
+/// The same with so many engines at most; further ones cannot be built.
+fn rig_of(gated: bool, engines: usize) -> Rig {
     let metrics = Arc::new(Metrics::new().unwrap());
     let (open, gate) = channel();
     let (tell, batches) = channel();
@@ -75,7 +80,12 @@ fn rig(gated: bool) -> Rig {
     let count = Arc::clone(&built);
     let tell = Mutex::new(tell);
     let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
-        count.fetch_add(1, Ordering::SeqCst);
+        if count.fetch_add(1, Ordering::SeqCst) >= engines {
+            return Err(EngineError::Shape {
+                got: vec![1],
+                batch: 1,
+            });
+        }
         Ok(Box::new(Fake {
             gate: gated.then(|| Arc::clone(&gate)),
             batches: tell.lock().unwrap().clone(),
@@ -233,6 +243,25 @@ fn after_a_panic_the_engine_is_built_anew() {
         metric(&rig.metrics, r#"fer_engine_failures_total{kind="panic"}"#),
         1
     );
+}
+
+#[test]
+fn who_waits_for_an_engine_that_never_comes_is_no_longer_in_the_queue() {
+    let rig = rig_of(true, 1);
+    let bad = rig.batcher.submit(face(PANIC), far()).unwrap();
+    rig.batches.recv().unwrap();
+    let waiting: Vec<_> = (0..2)
+        .map(|_| rig.batcher.submit(face(1), far()).unwrap())
+        .collect();
+    rig.open.send(()).unwrap();
+    bad.answer.blocking_recv().unwrap().unwrap_err();
+    rig.batcher.shutdown();
+    assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 2);
+    drop(rig.batcher);
+    assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 0);
+    for answer in waiting {
+        assert!(answer.answer.blocking_recv().is_err(), "there was no engine");
+    }
 }
 
 #[test]

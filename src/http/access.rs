@@ -22,7 +22,7 @@ use axum::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{App, problem::Problem};
+use super::{App, health::is_probe, problem::Problem};
 use crate::{config::AccessArgs, metrics::Rejected};
 use keys::{ApiKeys, KeysError};
 use rate::{Client, RateLimiter};
@@ -126,18 +126,7 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
 /// Whether a route is open to everybody. A route that is not named here is not.
 fn open(route: &str) -> bool {
     let page = ["/console/", "/docs/"].iter().any(|p| route.starts_with(p));
-    let probe_v2 = route.starts_with("/v2/") && (route.ends_with("/ready") || route.ends_with("/live"));
-    let single = [
-        "/livez",
-        "/readyz",
-        "/healthz",
-        "/metrics",
-        "/",
-        "/docs",
-        "/openapi.yaml",
-        "/openapi.json",
-    ];
-    page || probe_v2 || single.contains(&route)
+    page || is_probe(route) || ["/", "/docs", "/openapi.yaml", "/openapi.json"].contains(&route)
 }
 
 /// The key of `Authorization: Bearer KEY`.

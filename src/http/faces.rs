@@ -79,7 +79,7 @@ async fn classify(
     options: Options,
     deadline: Instant,
 ) -> Result<(Photo, Timing), Fault> {
-    let looked = look(app, picture, options, false).await?;
+    let looked = look(app, picture, options, deadline, false).await?;
     let crops = looked.faces.iter().map(|found| found.crop.clone());
     let answers = model
         .batcher
@@ -143,6 +143,7 @@ pub(super) async fn look(
     app: &App,
     picture: Picture,
     options: Options,
+    deadline: Instant,
     or_whole: bool,
 ) -> Result<Looked, Fault> {
     let limits = pictures::limits(app);
@@ -151,9 +152,10 @@ pub(super) async fn look(
     let size = picture.size();
     let work = move || {
         let began = Instant::now();
-        let picture = picture.decode_luma(&limits).map_err(Fault::Picture)?;
+        let picture = picture.decode_luma(&limits);
         let decode = began.elapsed();
         metrics.decode.observe(decode.as_secs_f64());
+        let picture = picture.map_err(Fault::Picture)?;
 
         let began = Instant::now();
         let boxes = detector.detect(&picture, &options).map_err(internal)?;
@@ -184,7 +186,10 @@ pub(super) async fn look(
             },
         })
     };
-    app.detection.run(size, work).await.map_err(|e| internal(e.0))?
+    app.detection
+        .run(size, deadline, work)
+        .await
+        .map_err(|e| internal(e.0))?
 }
 
 /// What the query string asks for.

@@ -39,6 +39,13 @@ pub fn ready(app: &App) -> Result<(), Problem> {
     app.ready_model().map(|_| ())
 }
 
+/// Whether a route only asks how the server, or a model, is.
+#[must_use]
+pub fn is_probe(route: &str) -> bool {
+    let v2 = route.starts_with("/v2/") && (route.ends_with("/ready") || route.ends_with("/live"));
+    v2 || ["/livez", "/readyz", "/healthz", "/metrics"].contains(&route)
+}
+
 /// 200 while [`live`].
 ///
 /// # Errors

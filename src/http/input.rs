@@ -155,22 +155,24 @@ fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Problem> {
     })
 }
 
+/// What a JSON object says; `wanted` describes it to who sent something else.
+///
+/// # Errors
+/// 400 if it is not an object of that kind.
+pub fn json_object<'a, T: Deserialize<'a>>(text: &'a [u8], wanted: &str) -> Result<T, Problem> {
+    // serde would take a list for a struct, field by field.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_json(format!("a JSON object is wanted: {wanted}")));
+    }
+    serde_json::from_slice(text).map_err(|e| Problem::bad_json(format!("{e}; wanted is {wanted}")))
+}
+
 /// Takes a JSON body apart. Computes for as long as the body is; not for an async thread if it is large.
 ///
 /// # Errors
 /// 400 if it is not JSON of the form asked for, 413 if there are more than `max` pictures.
 pub fn parse_json(body: &Bytes, max: usize) -> Result<Pictures, Problem> {
-    // serde would take a list for a struct, field by field.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Problem::bad_json(
-            "a JSON object is wanted: {\"image\": base64} or {\"images\": [base64, …]}",
-        ));
-    }
-    let parsed: JsonBody<'_> = serde_json::from_slice(body).map_err(|e| {
-        Problem::bad_json(format!(
-            "{e}; wanted is {{\"image\": base64}} or {{\"images\": [base64, …]}}"
-        ))
-    })?;
+    let parsed: JsonBody<'_> = json_object(body, "{\"image\": base64} or {\"images\": [base64, …]}")?;
     // Text without escapes is a piece of the body and is not copied.
     let picture = |text: Text<'_>| {
         Picture::Base64(match text.0 {

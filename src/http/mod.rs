@@ -146,8 +146,8 @@ impl App {
             contract_json: contract::as_json()?,
             tls,
             reloads: OnceLock::new(),
-            decoder: DecodePool::start(config.decode_threads)?,
-            detection: DecodePool::named("fer-detect", config.detect_threads)?,
+            decoder: DecodePool::start("fer-decode", config.decode_threads, Arc::clone(&metrics))?,
+            detection: DecodePool::start("fer-detect", config.detect_threads, Arc::clone(&metrics))?,
             detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
             pace: pace::Pace::new(
                 config.max_in_flight(cuda),

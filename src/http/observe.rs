@@ -16,6 +16,7 @@ use hyper::body::Body as _;
 
 use super::{
     App, TraceParent, body,
+    health::is_probe,
     problem::{MEDIA_TYPE, Problem, ProblemBody},
     v2,
 };
@@ -152,14 +153,6 @@ impl Observed {
         })
     }
 
-    /// Whether it only asks how the server is.
-    fn is_probe(&self) -> bool {
-        matches!(
-            self.route(),
-            "/livez" | "/readyz" | "/healthz" | "/metrics" | "/v2/health/live" | "/v2/health/ready"
-        )
-    }
-
     fn finish(&mut self, status: &str) -> Duration {
         self.done = true;
         let took = self.start.elapsed();
@@ -175,7 +168,7 @@ impl Observed {
         let took = self.finish(status.as_str());
         let bytes_out = response.body().size_hint().exact();
         let timing = response.extensions().get::<Timing>();
-        let probe = self.is_probe();
+        let probe = is_probe(self.route());
         let inside = problem.and_then(|p| p.inside.as_deref());
         let overloaded = problem.is_some_and(Problem::is_overload);
         // Probes and scrapes would drown what callers ask for.

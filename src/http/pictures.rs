@@ -61,9 +61,12 @@ where
         let pictures = match kind {
             Kind::Raw => Pictures::One(Picture::Raw(bytes)),
             Kind::Multipart => {
-                parsed(app, size, move || input::parse_multipart(&headers, bytes, max)).await?
+                parsed(app, size, deadline, move || {
+                    input::parse_multipart(&headers, bytes, max)
+                })
+                .await?
             }
-            Kind::Json => parsed(app, size, move || input::parse_json(&bytes, max)).await?,
+            Kind::Json => parsed(app, size, deadline, move || input::parse_json(&bytes, max)).await?,
         };
         let classify = |picture| classify(Arc::clone(app), Arc::clone(&model), picture, deadline);
         let model = ModelRef::from(&model.manifest);
@@ -91,15 +94,25 @@ where
 pub(super) async fn parsed<T: Send + 'static>(
     app: &App,
     size: usize,
+    deadline: Instant,
     parse: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     if size <= INLINE {
         return parse();
     }
     app.decoder
-        .run(size, parse)
+        .run(size, deadline, parse)
         .await
         .map_err(|e| Problem::internal(e.0))?
+}
+
+/// The model that is to work; counts the refusal if there is none.
+///
+/// # Errors
+/// [`Problem::not_ready`].
+pub(super) fn model(app: &App) -> Result<Arc<Model>, Problem> {
+    app.ready_model()
+        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))
 }
 
 /// Reads the request's body and runs `work` on it until the deadline at most. The room that the body takes in
@@ -112,9 +125,7 @@ pub(super) async fn with_body<F>(
 where
     F: Future<Output = Result<Response, Problem>>,
 {
-    let model = app
-        .ready_model()
-        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))?;
+    let model = model(app)?;
     let (parts, body) = request.into_parts();
     let held = body::read(app, body).await?;
     if held.bytes.is_empty() {

@@ -87,7 +87,7 @@ async fn classify(
                 max_faces: 1,
                 ..Options::default()
             };
-            let looked = faces::look(app, picture, options, true).await?;
+            let looked = faces::look(app, picture, options, deadline, true).await?;
             let timing = looked.timing;
             let (face, crop) = looked.face_or_whole()?;
             (face, Some(crop), timing)
@@ -117,7 +117,7 @@ pub(super) async fn whole(
         Ok((pending.map_err(|e| Fault::Request(e.into()))?, decode))
     };
     let internal = |e: PoolError| Fault::Request(Problem::internal(e.0));
-    let (pending, decode) = app.decoder.run(size, work).await.map_err(internal)??;
+    let (pending, decode) = app.decoder.run(size, deadline, work).await.map_err(internal)??;
     let timing = Timing {
         decode,
         ..Timing::default()

@@ -93,6 +93,12 @@ async fn every_face_is_answered_and_counted() {
     ] {
         assert!((server.metric(name).await - 1.0).abs() < f64::EPSILON, "{name}");
     }
+    // Decoding takes its time even where it fails.
+    post(&server, "/faces", b"GIF89a".to_vec())
+        .await
+        .problem(422, "broken_image");
+    let decoded = server.metric("fer_decode_duration_seconds_count").await;
+    assert!((decoded - 2.0).abs() < f64::EPSILON, "{decoded}");
 }
 
 #[tokio::test]

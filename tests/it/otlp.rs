@@ -73,6 +73,7 @@ async fn each_request_but_probes_is_a_span_under_its_callers() {
     assert_eq!(server.send(request).await.status, 200);
     assert_eq!(server.predict("image/png", "no picture").await.status, 415);
     server.get("/readyz").await;
+    server.get("/v2/models/tiny/ready").await.ok();
     // The end of the server sends what is left.
     stop(server).await;
 

@@ -317,6 +317,11 @@ async fn a_server_without_its_model_yet_says_so_in_the_protocols_words() {
         assert!(body["error"].is_string(), "{body}");
         assert_eq!(answer.header("retry-after"), "1");
     }
+    let refused = server.metric("fer_rejected_total{reason=\"not_ready\"}").await;
+    assert!(
+        (refused - 1.0).abs() < f64::EPSILON,
+        "work only counts: {refused}"
+    );
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ pub async fn infer(
 ) -> Result<Response, Problem> {
     pictures::no_encoding(request.headers())?;
     let json = request::json_length(request.headers())?;
+    pictures::model(&app)?;
     check(&app, &names)?;
     pictures::with_body(&app, request, |model, _, bytes, deadline| {
         let app = Arc::clone(&app);
@@ -42,7 +43,7 @@ pub async fn infer(
             let max = app.config.max_images.get();
             let size = bytes.len();
             let parse = move || request::parse(&bytes, json, max);
-            let asked = pictures::parsed(&app, size, parse).await?;
+            let asked = pictures::parsed(&app, size, deadline, parse).await?;
             answer(&app, &model, asked, deadline).await
         }
     })

@@ -9,7 +9,10 @@ use super::{
     INPUT, OUTPUT,
     tensor::{Datatype, Input, from_bytes, from_json},
 };
-use crate::http::{input::Picture, problem::Problem};
+use crate::http::{
+    input::{Picture, json_object},
+    problem::Problem,
+};
 
 /// The header that says how many bytes of the body are JSON.
 pub const JSON_LENGTH: &str = "inference-header-content-length";
@@ -108,11 +111,7 @@ pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Pro
         ));
     }
     let (head, tail) = (body.slice(..length), body.slice(length..));
-    let asked: Body<'_> = serde_json::from_slice(&head).map_err(|e| {
-        Problem::bad_json(format!(
-            "{e}; wanted is an inference request of the Open Inference Protocol"
-        ))
-    })?;
+    let asked: Body<'_> = json_object(&head, "an inference request of the Open Inference Protocol")?;
     let [tensor] = &asked.inputs[..] else {
         return Err(Problem::bad_tensor(format!(
             "there are {} inputs; this model takes one, {INPUT:?}",
@@ -222,6 +221,8 @@ mod tests {
         for (body, word) in [
             ("{".to_owned(), "EOF"),
             ("[]".to_owned(), "inference request"),
+            // What serde would take for the object, field by field.
+            (format!(r#"["id",[{{{image},"data":[""]}}]]"#), "JSON object"),
             ("{}".to_owned(), "inputs"),
             (r#"{"inputs":[]}"#.to_owned(), "0 inputs"),
             (
