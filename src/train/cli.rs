@@ -46,7 +46,7 @@ pub struct FitArgs {
     #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
     pub train: PathBuf,
     /// Validation rows. Without it: the PublicTest rows if --train has a Usage column, else a tenth of its rows,
-    /// every label in proportion, chosen by the seed
+    /// every label in proportion, chosen by the seed; rows whose face another row has are trained on
     #[arg(long, env = "FER_VALID", value_name = "CSV")]
     pub valid: Option<PathBuf>,
     /// Folder for checkpoints, metrics.jsonl, TensorBoard events and the model folder `model`
@@ -107,6 +107,10 @@ pub struct EvalArgs {
     /// Only rows of this set, where the CSV has a Usage column
     #[arg(long, env = "FER_USAGE", value_name = "SET")]
     pub usage: Option<UsageArg>,
+    /// The rows the model was trained on (the Training rows if there is a Usage column): also score the rows of --data whose
+    /// face is none of theirs; with --json as two more keys, `repeated_faces` and `unseen`
+    #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
+    pub train: Option<PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,

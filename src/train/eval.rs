@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use super::{
     TrainError, card,
     cli::{EvalArgs, UsageArg},
-    commands::{json, load, print},
+    commands::{json, load, load_set, print},
     data::{Dataset, Usage},
     evaluate::Scores,
     export::write_manifest,
     folder::fitted_temperature,
     measure, plots,
     progress::{EpochRecord, METRICS, read_records, say},
+    repeated::{Repeated, unseen_line},
     robustness::Robustness,
 };
 use crate::{
@@ -34,6 +35,11 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
     let data = load(&args.data, usage, args.rows)?;
+    let train = args
+        .train
+        .as_deref()
+        .map(|p| load_set(p, Usage::Training, args.rows))
+        .transpose()?;
     if args.calibrate {
         folder = calibrate(args, &folder, &data, device)?;
     }
@@ -42,18 +48,27 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let logits = measure::logits(&mut *chosen.engine()?, &data, Ok)?;
     let predictions = measure::to_probabilities(&logits)?;
     let scores = Scores::from_predictions(predictions.iter().copied());
+    let mut recorded = json(&scores)?;
+    let repeated = train.as_ref().map(|train| Repeated::of(&data, train));
+    let unseen = repeated.as_ref().and_then(|r| r.unseen(&predictions));
+    if let Some(repeated) = &repeated {
+        repeated.extend(&mut recorded, unseen.as_ref())?;
+    }
     let robustness = args
         .robustness
         .then(|| measure_robustness(&chosen, &data))
         .transpose()?;
     if args.json {
-        let mut value = json(&scores)?;
+        let mut value = recorded.clone();
         if let (Some(r), Some(object)) = (&robustness, value.as_object_mut()) {
             object.insert("robustness".to_owned(), json(r)?);
         }
         print(&value.to_string())?;
     } else {
         print(&scores.to_string())?;
+        if let (Some(repeated), Some(unseen)) = (&repeated, &unseen) {
+            print(&format!("\n{}", unseen_line(repeated.count(), unseen)))?;
+        }
         if let Some(r) = &robustness {
             print(&format!("\n{r}"))?;
         }
@@ -87,7 +102,10 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     }
     if args.record {
         let mut manifest = folder.manifest().clone();
-        manifest.scores = json(&scores)?;
+        manifest.scores = recorded;
+        if let (Some(repeated), Some(train)) = (&repeated, &train) {
+            repeated.note(&mut manifest.training, train, &data);
+        }
         if let Some(r) = &robustness {
             manifest.robustness = json(r)?;
         }

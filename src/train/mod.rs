@@ -16,6 +16,7 @@
 //! - [`robustness`]: what small changes to the pictures cost
 //! - [`plots`]: pictures of the scores
 //! - `quantise`: the scales of int8, and its cost
+//! - `repeated`: rows to score on whose face a training row has, too
 //! - [`temperature`]: calibrated probabilities
 //! - [`cli`], [`commands`]: `fer-train`
 
@@ -43,6 +44,7 @@ mod quantise;
 #[cfg(test)]
 mod random_folder;
 pub mod recipe;
+mod repeated;
 pub mod robustness;
 pub mod sharpness;
 mod stages;
