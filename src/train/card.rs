@@ -11,12 +11,15 @@ use crate::{emotion::Emotion, engine::Manifest};
 const MARK: &str =
     "<!-- Written by fer-train from model.json. Take this line out to keep your own changes. -->";
 
-/// Writes the card as `README.md`, unless there is one without the mark: somebody has worked on it.
+/// The card's file, the last that is written into a model folder.
+pub(super) const FILE: &str = "README.md";
+
+/// Writes the card as [`FILE`], unless there is one without the mark: somebody has worked on it.
 ///
 /// # Errors
 /// [`TrainError::File`].
 pub(super) fn write(manifest: &Manifest, out: &Path) -> Result<(), TrainError> {
-    let path = out.join("README.md");
+    let path = out.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) if !text.starts_with(MARK) => {
             say(&format!(

@@ -125,7 +125,8 @@ pub struct EvalArgs {
     /// Records of the training run for the learning curves [default: metrics.jsonl in or beside the model folder]
     #[arg(long, env = "FER_METRICS", value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// First fit the temperature on these rows and write it into model.json; they must not be training rows
+    /// First fit the temperature on these rows, at least 100, and write it and the scores they then have into model.json and the model card; they must not be
+    /// training rows
     #[arg(long)]
     pub calibrate: bool,
     /// Write what was measured into model.json and the model card
@@ -148,7 +149,7 @@ pub struct PredictArgs {
     /// Model folder
     #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
     pub model: PathBuf,
-    /// Rows with a pixels column; other columns are not looked at
+    /// Rows with a pixels column; emotion and Usage are not looked at
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: PathBuf,
     /// Where the labels go: one `emotion` (0–6) a row, in order
@@ -171,7 +172,8 @@ pub struct ExportArgs {
     /// Model folder to write
     #[arg(long, env = "FER_OUT", value_name = "DIR")]
     pub out: PathBuf,
-    /// Score it on these labelled rows and write the scores into model.json and the model card
+    /// Score it on these labelled rows (the PublicTest rows if there is a Usage column), fit the temperature on them, and write both
+    /// into model.json and the model card
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: Option<PathBuf>,
     /// Training rows that int8 is calibrated on, of which the Training rows are taken if there is a Usage column; never

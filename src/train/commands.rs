@@ -17,7 +17,7 @@ use super::{
     fit::Run,
     folder::write_folder,
     measure::{BATCH, classify},
-    progress::{METRICS, class_counts_line, read_records, say},
+    progress::{class_counts_line, say},
     quantise,
     repeated::Repeated,
     stages,
@@ -184,7 +184,7 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     let data = args
         .data
         .as_deref()
-        .map(|p| load(p, None, args.rows))
+        .map(|p| load_set(p, Usage::PublicTest, args.rows))
         .transpose()?;
     let train = args
         .calibrate
@@ -195,12 +195,7 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         quantise::check(train, data)?;
     }
     let (network, state) = load_average(&args.checkpoint)?;
-    let records = args.checkpoint.with_file_name(METRICS);
-    let records = if records.is_file() {
-        read_records(&records)?
-    } else {
-        Vec::new()
-    };
+    let records = stages::records(args.checkpoint.parent().unwrap_or(Path::new("")), &state.recipe)?;
     write_folder(
         &network,
         &state,

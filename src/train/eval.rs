@@ -14,6 +14,7 @@ use super::{
     progress::{EpochRecord, METRICS, read_records, say},
     repeated::{Repeated, unseen_line},
     robustness::Robustness,
+    temperature::LEAST_ROWS,
 };
 use crate::{
     emotion::{Emotion, Probabilities},
@@ -35,6 +36,12 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
     let data = load(&args.data, usage, args.rows)?;
+    if args.calibrate && data.len() < LEAST_ROWS {
+        return Err(TrainError::Usage(format!(
+            "--calibrate: {} rows are too few for a temperature, {LEAST_ROWS} are wanted",
+            data.len()
+        )));
+    }
     let train = args
         .train
         .as_deref()
@@ -100,7 +107,8 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
             say("no learning curves: --metrics names the metrics.jsonl of a training run");
         }
     }
-    if args.record {
+    // The old scores are of the old temperature: they do not outlive it.
+    if args.record || args.calibrate {
         let mut manifest = folder.manifest().clone();
         manifest.scores = recorded;
         if let (Some(repeated), Some(train)) = (&repeated, &train) {
@@ -116,7 +124,7 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     Ok(0)
 }
 
-/// Fits the temperature and writes it into `model.json`.
+/// Fits the temperature and writes it into `model.json` and the card. The scores there are of another temperature and go.
 fn calibrate(
     args: &EvalArgs,
     folder: &ModelFolder,
@@ -127,7 +135,9 @@ fn calibrate(
     let logits = measure::logits(&mut network, data, Ok)?;
     let mut manifest = folder.manifest().clone();
     manifest.calibration = fitted_temperature(&logits)?;
+    manifest.scores = serde_json::Value::Null;
     write_manifest(&manifest, &args.model)?;
+    card::write(&manifest, &args.model)?;
     Ok(ModelFolder::open(&args.model)?)
 }
 
@@ -159,9 +169,12 @@ fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
         .map_or(Ok(Vec::new()), |path| read_records(&path))
 }
 
-/// Writes how long a run took into what is said of its training; nothing if there are no records, or they are of
-/// another run: its best epoch must be among them.
+/// Writes how long a run took into what is said of its training; nothing if that is said already (`fit` has counted all stages, of
+/// which records may be one), if there are no records, or they are of another run: its best epoch must be among them.
 pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
+    if training.get("seconds").is_some() {
+        return;
+    }
     let best = (
         training["best"]["epoch"].as_u64(),
         training["best"]["accuracy"].as_f64(),
@@ -211,6 +224,10 @@ mod tests {
             (&own["seconds"], &own["epochs_trained"]),
             (&90.0.into(), &3.into())
         );
+        // What is there is of all stages.
+        let counted = own.clone();
+        note_time(&mut own, &[record(2, 0.6)]);
+        assert_eq!(own, counted);
         for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
             let mut value = training();
             note_time(&mut value, &others);

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::engine::{ModelFolder, Tempering, TorchScript};
 
-/// Exports, then scores what was exported through the serving engine, so that the scores written down are
-/// those of the files.
+/// Exports, then scores the exported `model.pt` in float through libtorch, so that the scores written down are those of the file.
+/// What int8 costs beside them is measured with its scales; `eval --record` replaces them by those of the engine that serves.
 ///
 /// # Errors
 /// What exporting, scoring or writing says.
