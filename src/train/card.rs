@@ -93,6 +93,14 @@ fn repeated(count: &Value) -> String {
     }
 }
 
+/// That the weights are averaged ones, unless the recipe says that they are not.
+fn averaged(recipe: &Value) -> &'static str {
+    match recipe["average_decay"].as_f64() {
+        Some(decay) if decay <= 0.0 => "",
+        _ => "; weights averaged over the run",
+    }
+}
+
 /// Epochs of the run whose network this is.
 fn last_stage_epochs(training: &Value) -> u64 {
     let recipe = &training["recipe"];
@@ -111,8 +119,9 @@ fn recipe(text: &mut String, training: &Value) {
     if let (Some(train), Some(valid)) = (rows["train"].as_u64(), rows["valid"].as_u64()) {
         let _ = writeln!(
             text,
-            "- {train} training rows, {valid} rows to choose the epoch by{}; weights averaged over the run",
-            repeated(&training["repeated_faces"])
+            "- {train} training rows, {valid} rows to choose the epoch by{}{}",
+            repeated(&training["repeated_faces"]),
+            averaged(&training["recipe"])
         );
     }
     if let (Some(seed), Some(precision)) = (training["seed"].as_u64(), training["precision"].as_str()) {
@@ -171,16 +180,16 @@ fn scores(text: &mut String, scores: &Value) {
         text.push_str("Not measured: `fer-train eval --model DIR --data X.csv --record`.\n\n");
         return;
     }
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "`fer-train eval` on {} rows, one view a face: {}.\n",
+        "`fer-train eval` on {} rows, one view a face: {}.",
         scores["rows"],
         four(scores)
     );
     let unseen = &scores["unseen"];
     match scores["repeated_faces"].as_u64() {
         None => {
-            text.push_str("Whether training rows have the same faces was not looked at (`--train` does).\n")
+            text.push_str("Whether training rows have the same faces was not looked at (`--train` does).\n");
         }
         Some(0) => text.push_str("None of them has the same face as a training row.\n"),
         Some(count) => {

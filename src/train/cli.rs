@@ -56,11 +56,11 @@ pub struct FitArgs {
     #[arg(long)]
     pub resume: bool,
     /// default, single (the default without teachers), quick, published (what the network's published 62 % were reached with), or a JSON file: a recipe (what it
-    /// leaves out has its default), or a model.json (the recipe of that model)
-    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", default_value = "default", value_parser = recipe_source)]
-    pub recipe: RecipeSource,
+    /// leaves out has its default), or a model.json (the recipe of that model) [default: default]
+    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", value_parser = recipe_source)]
+    pub recipe: Option<RecipeSource>,
     /// The same as --recipe quick
-    #[arg(long, env = "FER_QUICK", conflicts_with = "recipe")]
+    #[arg(long, env = "FER_QUICK")]
     pub quick: bool,
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
@@ -259,13 +259,20 @@ impl FitArgs {
     /// # Errors
     /// The file cannot be read, or a value is out of range.
     pub fn recipe(&self) -> Result<Recipe, TrainError> {
+        // Not clap's to say: to it FER_QUICK=false is the flag given.
+        if self.quick && self.recipe.is_some() {
+            return Err(TrainError::Usage(
+                "--quick (FER_QUICK) is a recipe itself and cannot be used with --recipe (FER_RECIPE)"
+                    .to_owned(),
+            ));
+        }
         let mut recipe = match &self.recipe {
             _ if self.quick => Recipe::quick(),
-            RecipeSource::Default => Recipe::default(),
-            RecipeSource::Single => Recipe::single(),
-            RecipeSource::Quick => Recipe::quick(),
-            RecipeSource::Published => Recipe::published(),
-            RecipeSource::File(path) => Recipe::from_file(path)?,
+            None | Some(RecipeSource::Default) => Recipe::default(),
+            Some(RecipeSource::Single) => Recipe::single(),
+            Some(RecipeSource::Quick) => Recipe::quick(),
+            Some(RecipeSource::Published) => Recipe::published(),
+            Some(RecipeSource::File(path)) => Recipe::from_file(path)?,
         };
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.distillation.epochs = self.epochs.unwrap_or(recipe.distillation.epochs);
@@ -292,6 +299,24 @@ mod tests {
     #[test]
     fn the_page_of_flags_is_what_help_says() {
         crate::flags::check_page(Cli::command(), "fer-train.md");
+    }
+
+    #[test]
+    fn quick_is_a_recipe_and_takes_no_other() {
+        let fit = |flags: &[&str]| {
+            let usual = ["fer-train", "fit", "--train", "t.csv", "--out", "o"];
+            match Cli::parse_from(usual.iter().chain(flags)).command {
+                Command::Fit(args) => args,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(fit(&["--quick"]).recipe().unwrap(), Recipe::quick());
+        assert_eq!(fit(&[]).recipe().unwrap(), Recipe::default());
+        let both = fit(&["--quick", "--recipe", "single"]).recipe().unwrap_err();
+        assert!(
+            both.to_string().contains("--recipe") && both.exit_code() == 2,
+            "{both}"
+        );
     }
 
     #[test]

@@ -110,7 +110,10 @@ impl TrainError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Data(_) | Self::Invalid { .. } | Self::Usage(_) => 2,
+            Self::Data(_)
+            | Self::Invalid { .. }
+            | Self::Usage(_)
+            | Self::Engine(crate::engine::EngineError::Invalid { .. }) => 2,
             Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Draw(_) | Self::Diverged { .. } => 1,
         }
     }

@@ -232,7 +232,12 @@ fn another_seed_gives_other_weights() {
 #[test]
 fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() {
     let dir = tempfile::tempdir().unwrap();
-    succeed(small_fit(dir.path(), "run").args(["--epochs", "1"]));
+    // Variables that say what is so anyway are no flags: this one says that another recipe is not wanted.
+    succeed(
+        small_fit(dir.path(), "run")
+            .args(["--epochs", "1"])
+            .env("FER_QUICK", "false"),
+    );
     let refused = |command: &mut Command, word: &str| {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));

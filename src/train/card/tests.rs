@@ -71,6 +71,14 @@ fn rows_are_called_new_only_where_it_is_known() {
     );
 }
 
+#[test]
+fn weights_are_called_averaged_only_where_they_are() {
+    let mut m = manifest();
+    assert!(model_card(&m).contains("averaged over the run"));
+    m.training["recipe"]["average_decay"] = 0.0.into();
+    assert!(!model_card(&m).contains("averaged"));
+}
+
 /// Written anew with `FER_WRITE_DOCS=1`.
 #[test]
 fn the_shipped_card_is_what_its_manifest_says() {
