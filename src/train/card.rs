@@ -11,12 +11,15 @@ use crate::{emotion::Emotion, engine::Manifest};
 const MARK: &str =
     "<!-- Written by fer-train from model.json. Take this line out to keep your own changes. -->";
 
-/// Writes the card as `README.md`, unless there is one without the mark: somebody has worked on it.
+/// The card's file, the last that is written into a model folder.
+pub(super) const FILE: &str = "README.md";
+
+/// Writes the card as [`FILE`], unless there is one without the mark: somebody has worked on it.
 ///
 /// # Errors
 /// [`TrainError::File`].
 pub(super) fn write(manifest: &Manifest, out: &Path) -> Result<(), TrainError> {
-    let path = out.join("README.md");
+    let path = out.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) if !text.starts_with(MARK) => {
             say(&format!(
@@ -82,6 +85,22 @@ fn number(value: &Value) -> String {
         .map_or_else(|| "–".to_owned(), |x| format!("{x:.4}"))
 }
 
+/// How many of the rows just named have the face of a training row, as a parenthesis; nothing if none has or it is not known.
+fn repeated(count: &Value) -> String {
+    match count.as_u64() {
+        Some(count) if count > 0 => format!(" ({count} of them have the same face as a training row)"),
+        _ => String::new(),
+    }
+}
+
+/// That the weights are averaged ones, unless the recipe says that they are not.
+fn averaged(recipe: &Value) -> &'static str {
+    match recipe["average_decay"].as_f64() {
+        Some(decay) if decay <= 0.0 => "",
+        _ => "; weights averaged over the run",
+    }
+}
+
 /// Epochs of the run whose network this is.
 fn last_stage_epochs(training: &Value) -> u64 {
     let recipe = &training["recipe"];
@@ -100,7 +119,9 @@ fn recipe(text: &mut String, training: &Value) {
     if let (Some(train), Some(valid)) = (rows["train"].as_u64(), rows["valid"].as_u64()) {
         let _ = writeln!(
             text,
-            "- {train} training rows, {valid} rows to choose the epoch by; weights averaged over the run"
+            "- {train} training rows, {valid} rows to choose the epoch by{}{}",
+            repeated(&training["repeated_faces"]),
+            averaged(&training["recipe"])
         );
     }
     if let (Some(seed), Some(precision)) = (training["seed"].as_u64(), training["precision"].as_str()) {
@@ -142,22 +163,46 @@ fn recipe(text: &mut String, training: &Value) {
     let _ = write!(text, "\n```json\n{json}\n```\n\n");
 }
 
+/// The four scores in words.
+fn four(scores: &Value) -> String {
+    format!(
+        "accuracy {}, macro-F1 {}, log-loss {}, ECE {}",
+        number(&scores["accuracy"]),
+        number(&scores["macro_f1"]),
+        number(&scores["log_loss"]),
+        number(&scores["ece"])
+    )
+}
+
 fn scores(text: &mut String, scores: &Value) {
     text.push_str("## Scores\n\n");
     if scores.is_null() {
         text.push_str("Not measured: `fer-train eval --model DIR --data X.csv --record`.\n\n");
         return;
     }
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "`fer-train eval` on {} rows that were not trained on, one view a face: accuracy {}, macro-F1 {}, log-loss {}, ECE {}.\n\
-         The epoch and the recipe were chosen, and the temperature fitted, on the validation rows; on them the scores are a little too good.\n\n\
-         | label | precision | recall | F1 | rows |\n| --- | --- | --- | --- | --- |\n",
+        "`fer-train eval` on {} rows, one view a face: {}.",
         scores["rows"],
-        number(&scores["accuracy"]),
-        number(&scores["macro_f1"]),
-        number(&scores["log_loss"]),
-        number(&scores["ece"])
+        four(scores)
+    );
+    let unseen = &scores["unseen"];
+    match scores["repeated_faces"].as_u64() {
+        None => {
+            text.push_str("Whether training rows have the same faces was not looked at (`--train` does).\n");
+        }
+        Some(0) => text.push_str("None of them has the same face as a training row.\n"),
+        Some(count) => {
+            let _ = write!(text, "{count} of them have the same face as a training row");
+            if !unseen.is_null() {
+                let _ = write!(text, "; on the other {}: {}", unseen["rows"], four(unseen));
+            }
+            text.push_str(".\n");
+        }
+    }
+    text.push_str(
+        "The epoch and the recipe were chosen, and the temperature fitted, on the validation rows; on them the scores are a little too good.\n\n\
+         | label | precision | recall | F1 | rows |\n| --- | --- | --- | --- | --- |\n",
     );
     for emotion in Emotion::ALL {
         let c = &scores["per_class"][emotion.name()];
@@ -262,83 +307,4 @@ fn weaknesses(text: &mut String, scores: &Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest() -> Manifest {
-        let class =
-            |recall: f64| serde_json::json!({"precision": 0.5, "recall": recall, "f1": 0.5, "support": 10});
-        let mut per_class = serde_json::Map::new();
-        let mut confusion = vec![vec![0; 7]; 7];
-        for e in Emotion::ALL {
-            let right = if e == Emotion::Fear { 3 } else { 9 };
-            per_class.insert(e.name().to_owned(), class(f64::from(right) / 10.0));
-            confusion[e.index()][e.index()] = right;
-            confusion[e.index()][(e.index() + 2) % 7] = 10 - right;
-        }
-        serde_json::from_value(serde_json::json!({
-            "name": "mine", "version": "7", "labels": Emotion::ALL,
-            "input": {"width": 48, "height": 48, "channels": 1, "scale": 1.0, "mean": 0.0, "std": 1.0},
-            "files": {},
-            "calibration": {"temperature": 1.25, "rows": 500, "log_loss": {"before": 1.1, "after": 1.0},
-                "ece": {"before": 0.09, "after": 0.011}, "ece_two_halves": 0.013},
-            "training": {"recipe": {"epochs": 40}, "seed": 3, "precision": "bf16", "rows": {"train": 900, "valid": 500},
-                "best": {"epoch": 38, "accuracy": 0.7}, "seconds": 7200, "epochs_trained": 40,
-                "started_from": {"name": "other 2", "sha256": "ab12"}},
-            "scores": {"accuracy": 0.7, "macro_f1": 0.65, "log_loss": 1.0, "ece": 0.011, "rows": 500,
-                "per_class": per_class, "confusion": confusion},
-            "robustness": {"rows": 500, "plain": 0.7, "worst": 2.5,
-                "cases": [{"change": "blur, sigma 1 px", "accuracy": 0.675, "loss": 2.5}]},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn the_card_says_all_that_the_manifest_knows() {
-        let card = model_card(&manifest());
-        for word in [
-            "# mine 7",
-            "seed 3, forward and backward pass in bf16",
-            "epoch 38 of 40 was kept, with 0.7000",
-            "120 minutes",
-            "the weights of other 2 (SHA-256 `ab12`)",
-            "accuracy 0.7000, macro-F1 0.6500",
-            "| fear | 0.5000 | 0.3000 |",
-            "temperature 1.2500",
-            "0.0900 without it and 0.0110 with it",
-            "the error is 0.0130",
-            "| blur, sigma 1 px | 0.6750 | -2.5 |",
-            "Least found: fear, 30 %",
-            "70 % of the pictures of fear are called sad",
-            "Art. 5(1)(f)",
-        ] {
-            assert!(card.contains(word), "{word}\n{card}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_is_not_made_up() {
-        let mut m = manifest();
-        m.calibration = None;
-        (m.training, m.scores, m.robustness) = (Value::Null, Value::Null, Value::Null);
-        let card = model_card(&m);
-        assert!(card.contains("Not measured") && card.contains("Not calibrated"));
-        for word in ["Robustness", "minutes", "Least found", "started from"] {
-            assert!(!card.contains(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn a_card_of_ones_own_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("README.md");
-        write(&manifest(), dir.path()).unwrap();
-        let mut changed = manifest();
-        changed.version = "8".to_owned();
-        write(&changed, dir.path()).unwrap();
-        assert!(std::fs::read_to_string(&path).unwrap().contains("# mine 8"));
-        std::fs::write(&path, "# My own\n").unwrap();
-        write(&changed, dir.path()).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "# My own\n");
-    }
-}
+mod tests;

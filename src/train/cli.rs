@@ -46,7 +46,7 @@ pub struct FitArgs {
     #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
     pub train: PathBuf,
     /// Validation rows. Without it: the PublicTest rows if --train has a Usage column, else a tenth of its rows,
-    /// every label in proportion, chosen by the seed
+    /// every label in proportion, chosen by the seed; rows whose face another row has are trained on
     #[arg(long, env = "FER_VALID", value_name = "CSV")]
     pub valid: Option<PathBuf>,
     /// Folder for checkpoints, metrics.jsonl, TensorBoard events and the model folder `model`
@@ -56,11 +56,11 @@ pub struct FitArgs {
     #[arg(long)]
     pub resume: bool,
     /// default, single (the default without teachers), quick, published (what the network's published 62 % were reached with), or a JSON file: a recipe (what it
-    /// leaves out has its default), or a model.json (the recipe of that model)
-    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", default_value = "default", value_parser = recipe_source)]
-    pub recipe: RecipeSource,
+    /// leaves out has its default), or a model.json (the recipe of that model) [default: default]
+    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", value_parser = recipe_source)]
+    pub recipe: Option<RecipeSource>,
     /// The same as --recipe quick
-    #[arg(long, env = "FER_QUICK", conflicts_with = "recipe")]
+    #[arg(long, env = "FER_QUICK")]
     pub quick: bool,
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
@@ -107,6 +107,10 @@ pub struct EvalArgs {
     /// Only rows of this set, where the CSV has a Usage column
     #[arg(long, env = "FER_USAGE", value_name = "SET")]
     pub usage: Option<UsageArg>,
+    /// The rows the model was trained on (the Training rows if there is a Usage column): also score the rows of --data whose
+    /// face is none of theirs; with --json as two more keys, `repeated_faces` and `unseen`
+    #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
+    pub train: Option<PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -121,7 +125,8 @@ pub struct EvalArgs {
     /// Records of the training run for the learning curves [default: metrics.jsonl in or beside the model folder]
     #[arg(long, env = "FER_METRICS", value_name = "FILE")]
     pub metrics: Option<PathBuf>,
-    /// First fit the temperature on these rows and write it into model.json; they must not be training rows
+    /// First fit the temperature on these rows, at least 100, and write it and the scores they then have into model.json and the model card; they must not be
+    /// training rows
     #[arg(long)]
     pub calibrate: bool,
     /// Write what was measured into model.json and the model card
@@ -144,7 +149,7 @@ pub struct PredictArgs {
     /// Model folder
     #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
     pub model: PathBuf,
-    /// Rows with a pixels column; other columns are not looked at
+    /// Rows with a pixels column; emotion and Usage are not looked at
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: PathBuf,
     /// Where the labels go: one `emotion` (0–6) a row, in order
@@ -167,7 +172,8 @@ pub struct ExportArgs {
     /// Model folder to write
     #[arg(long, env = "FER_OUT", value_name = "DIR")]
     pub out: PathBuf,
-    /// Score it on these labelled rows and write the scores into model.json and the model card
+    /// Score it on these labelled rows (the PublicTest rows if there is a Usage column), fit the temperature on them, and write both
+    /// into model.json and the model card
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
     pub data: Option<PathBuf>,
     /// Training rows that int8 is calibrated on, of which the Training rows are taken if there is a Usage column; never
@@ -253,13 +259,20 @@ impl FitArgs {
     /// # Errors
     /// The file cannot be read, or a value is out of range.
     pub fn recipe(&self) -> Result<Recipe, TrainError> {
+        // Not clap's to say: to it FER_QUICK=false is the flag given.
+        if self.quick && self.recipe.is_some() {
+            return Err(TrainError::Usage(
+                "--quick (FER_QUICK) is a recipe itself and cannot be used with --recipe (FER_RECIPE)"
+                    .to_owned(),
+            ));
+        }
         let mut recipe = match &self.recipe {
             _ if self.quick => Recipe::quick(),
-            RecipeSource::Default => Recipe::default(),
-            RecipeSource::Single => Recipe::single(),
-            RecipeSource::Quick => Recipe::quick(),
-            RecipeSource::Published => Recipe::published(),
-            RecipeSource::File(path) => Recipe::from_file(path)?,
+            None | Some(RecipeSource::Default) => Recipe::default(),
+            Some(RecipeSource::Single) => Recipe::single(),
+            Some(RecipeSource::Quick) => Recipe::quick(),
+            Some(RecipeSource::Published) => Recipe::published(),
+            Some(RecipeSource::File(path)) => Recipe::from_file(path)?,
         };
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.distillation.epochs = self.epochs.unwrap_or(recipe.distillation.epochs);
@@ -286,6 +299,24 @@ mod tests {
     #[test]
     fn the_page_of_flags_is_what_help_says() {
         crate::flags::check_page(Cli::command(), "fer-train.md");
+    }
+
+    #[test]
+    fn quick_is_a_recipe_and_takes_no_other() {
+        let fit = |flags: &[&str]| {
+            let usual = ["fer-train", "fit", "--train", "t.csv", "--out", "o"];
+            match Cli::parse_from(usual.iter().chain(flags)).command {
+                Command::Fit(args) => args,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(fit(&["--quick"]).recipe().unwrap(), Recipe::quick());
+        assert_eq!(fit(&[]).recipe().unwrap(), Recipe::default());
+        let both = fit(&["--quick", "--recipe", "single"]).recipe().unwrap_err();
+        assert!(
+            both.to_string().contains("--recipe") && both.exit_code() == 2,
+            "{both}"
+        );
     }
 
     #[test]

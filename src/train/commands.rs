@@ -17,7 +17,9 @@ use super::{
     fit::Run,
     folder::write_folder,
     measure::{BATCH, classify},
-    progress::{METRICS, class_counts_line, read_records, say},
+    progress::{class_counts_line, say},
+    quantise,
+    repeated::Repeated,
     stages,
 };
 use crate::engine::ModelFolder;
@@ -44,6 +46,20 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         valid.len(),
         class_counts_line(&valid.class_counts())
     ));
+    let repeated = Repeated::of(&valid, &train);
+    if repeated.all() {
+        return Err(TrainError::Usage(
+            "every validation row has the face of a training row: other rows are wanted to choose the epoch by"
+                .to_owned(),
+        ));
+    }
+    quantise::check(&train, &valid)?;
+    if repeated.count() > 0 {
+        say(&format!(
+            "*** {} of the validation rows have the face of a training row: on them the scores are too good",
+            repeated.count()
+        ));
+    }
     let last = recipe.last_stage();
     let teachers = match recipe.distillation.teachers {
         0 => String::new(),
@@ -97,18 +113,21 @@ fn load_split(args: &FitArgs, seed: u64) -> Result<(Dataset, Dataset), TrainErro
         skip_bad_rows: args.rows.skip_bad_rows,
     };
     let by_usage = Reader::open(&args.train, options)?.has_usage();
-    let train = load(&args.train, by_usage.then_some(Usage::Training), args.rows)?;
+    let train = load_set(&args.train, Usage::Training, args.rows)?;
     match &args.valid {
-        Some(path) => {
-            let by_usage = Reader::open(path, options)?.has_usage();
-            Ok((
-                train,
-                load(path, by_usage.then_some(Usage::PublicTest), args.rows)?,
-            ))
-        }
+        Some(path) => Ok((train, load_set(path, Usage::PublicTest, args.rows)?)),
         None if by_usage => Ok((train, load(&args.train, Some(Usage::PublicTest), args.rows)?)),
         None => Ok(train.hold_out(10, seed)?),
     }
+}
+
+/// The labelled rows of one set where the file has a `Usage` column, else all of them.
+pub(super) fn load_set(path: &Path, usage: Usage, rows: RowArgs) -> Result<Dataset, TrainError> {
+    let options = Options {
+        skip_bad_rows: rows.skip_bad_rows,
+    };
+    let by_usage = Reader::open(path, options)?.has_usage();
+    load(path, by_usage.then_some(usage), rows)
 }
 
 /// Reads labelled rows and says what was left out.
@@ -165,26 +184,18 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     let data = args
         .data
         .as_deref()
-        .map(|p| load(p, None, args.rows))
+        .map(|p| load_set(p, Usage::PublicTest, args.rows))
         .transpose()?;
     let train = args
         .calibrate
         .as_deref()
-        .map(|p| {
-            let options = Options {
-                skip_bad_rows: args.rows.skip_bad_rows,
-            };
-            let by_usage = Reader::open(p, options)?.has_usage();
-            load(p, by_usage.then_some(Usage::Training), args.rows)
-        })
+        .map(|p| load_set(p, Usage::Training, args.rows))
         .transpose()?;
+    if let (Some(data), Some(train)) = (&data, &train) {
+        quantise::check(train, data)?;
+    }
     let (network, state) = load_average(&args.checkpoint)?;
-    let records = args.checkpoint.with_file_name(METRICS);
-    let records = if records.is_file() {
-        read_records(&records)?
-    } else {
-        Vec::new()
-    };
+    let records = stages::records(args.checkpoint.parent().unwrap_or(Path::new("")), &state.recipe)?;
     write_folder(
         &network,
         &state,

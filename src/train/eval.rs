@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use super::{
     TrainError, card,
     cli::{EvalArgs, UsageArg},
-    commands::{json, load, print},
+    commands::{json, load, load_set, print},
     data::{Dataset, Usage},
     evaluate::Scores,
     export::write_manifest,
     folder::fitted_temperature,
     measure, plots,
     progress::{EpochRecord, METRICS, read_records, say},
+    repeated::{Repeated, unseen_line},
     robustness::Robustness,
+    temperature::LEAST_ROWS,
 };
 use crate::{
     emotion::{Emotion, Probabilities},
@@ -34,6 +36,17 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
     let data = load(&args.data, usage, args.rows)?;
+    if args.calibrate && data.len() < LEAST_ROWS {
+        return Err(TrainError::Usage(format!(
+            "--calibrate: {} rows are too few for a temperature, {LEAST_ROWS} are wanted",
+            data.len()
+        )));
+    }
+    let train = args
+        .train
+        .as_deref()
+        .map(|p| load_set(p, Usage::Training, args.rows))
+        .transpose()?;
     if args.calibrate {
         folder = calibrate(args, &folder, &data, device)?;
     }
@@ -42,18 +55,27 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let logits = measure::logits(&mut *chosen.engine()?, &data, Ok)?;
     let predictions = measure::to_probabilities(&logits)?;
     let scores = Scores::from_predictions(predictions.iter().copied());
+    let mut recorded = json(&scores)?;
+    let repeated = train.as_ref().map(|train| Repeated::of(&data, train));
+    let unseen = repeated.as_ref().and_then(|r| r.unseen(&predictions));
+    if let Some(repeated) = &repeated {
+        repeated.extend(&mut recorded, unseen.as_ref())?;
+    }
     let robustness = args
         .robustness
         .then(|| measure_robustness(&chosen, &data))
         .transpose()?;
     if args.json {
-        let mut value = json(&scores)?;
+        let mut value = recorded.clone();
         if let (Some(r), Some(object)) = (&robustness, value.as_object_mut()) {
             object.insert("robustness".to_owned(), json(r)?);
         }
         print(&value.to_string())?;
     } else {
         print(&scores.to_string())?;
+        if let (Some(repeated), Some(unseen)) = (&repeated, &unseen) {
+            print(&format!("\n{}", unseen_line(repeated.count(), unseen)))?;
+        }
         if let Some(r) = &robustness {
             print(&format!("\n{r}"))?;
         }
@@ -85,9 +107,13 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
             say("no learning curves: --metrics names the metrics.jsonl of a training run");
         }
     }
-    if args.record {
+    // The old scores are of the old temperature: they do not outlive it.
+    if args.record || args.calibrate {
         let mut manifest = folder.manifest().clone();
-        manifest.scores = json(&scores)?;
+        manifest.scores = recorded;
+        if let (Some(repeated), Some(train)) = (&repeated, &train) {
+            repeated.note(&mut manifest.training, train, &data);
+        }
         if let Some(r) = &robustness {
             manifest.robustness = json(r)?;
         }
@@ -98,7 +124,7 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     Ok(0)
 }
 
-/// Fits the temperature and writes it into `model.json`.
+/// Fits the temperature and writes it into `model.json` and the card. The scores there are of another temperature and go.
 fn calibrate(
     args: &EvalArgs,
     folder: &ModelFolder,
@@ -109,7 +135,9 @@ fn calibrate(
     let logits = measure::logits(&mut network, data, Ok)?;
     let mut manifest = folder.manifest().clone();
     manifest.calibration = fitted_temperature(&logits)?;
+    manifest.scores = serde_json::Value::Null;
     write_manifest(&manifest, &args.model)?;
+    card::write(&manifest, &args.model)?;
     Ok(ModelFolder::open(&args.model)?)
 }
 
@@ -141,9 +169,12 @@ fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
         .map_or(Ok(Vec::new()), |path| read_records(&path))
 }
 
-/// Writes how long a run took into what is said of its training; nothing if there are no records, or they are of
-/// another run: its best epoch must be among them.
+/// Writes how long a run took into what is said of its training; nothing if that is said already (`fit` has counted all stages, of
+/// which records may be one), if there are no records, or they are of another run: its best epoch must be among them.
 pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
+    if training.get("seconds").is_some() {
+        return;
+    }
     let best = (
         training["best"]["epoch"].as_u64(),
         training["best"]["accuracy"].as_f64(),
@@ -193,6 +224,10 @@ mod tests {
             (&own["seconds"], &own["epochs_trained"]),
             (&90.0.into(), &3.into())
         );
+        // What is there is of all stages.
+        let counted = own.clone();
+        note_time(&mut own, &[record(2, 0.6)]);
+        assert_eq!(own, counted);
         for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
             let mut value = training();
             note_time(&mut value, &others);

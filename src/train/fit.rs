@@ -164,12 +164,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
             train.len()
         )));
     }
-    if run.out.join(LAST).exists() {
-        return Err(TrainError::Usage(format!(
-            "{} holds a run already: go on with --resume, or choose another --out",
-            run.out.display()
-        )));
-    }
+    super::stages::refuse_to_overwrite(&run.out)?;
     tch::manual_seed(seed_for(recipe.last_stage().seed, 0, 0));
     let network = Network::new(run.device)?;
     if let Some(path) = &run.init {

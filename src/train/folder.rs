@@ -14,12 +14,13 @@ use super::{
     network::Network,
     progress::{EpochRecord, say},
     quantise,
+    repeated::{Repeated, unseen_line},
     temperature::{self, calibration_line},
 };
 use crate::engine::{ModelFolder, Tempering, TorchScript};
 
-/// Exports, then scores what was exported through the serving engine, so that the scores written down are
-/// those of the files.
+/// Exports, then scores the exported `model.pt` in float through libtorch, so that the scores written down are those of the file.
+/// What int8 costs beside them is measured with its scales; `eval --record` replaces them by those of the engine that serves.
 ///
 /// # Errors
 /// What exporting, scoring or writing says.
@@ -40,9 +41,19 @@ pub(super) fn write_folder(
         let mut engine = TorchScript::load(&ModelFolder::open(out)?, tch::Device::Cpu)?;
         let logits = measure::logits(&mut engine, data, Ok)?;
         manifest.calibration = fitted_temperature(&logits)?;
-        let scores = Scores::from_predictions(temperature::probabilities(&logits, manifest.temperature())?);
+        let predictions = temperature::probabilities(&logits, manifest.temperature())?;
+        let scores = Scores::from_predictions(predictions.iter().copied());
         say(&scores.to_string());
         manifest.scores = json(&scores)?;
+        if let Some(train) = train {
+            let repeated = Repeated::of(data, train);
+            let unseen = repeated.unseen(&predictions);
+            if let Some(unseen) = &unseen {
+                say(&unseen_line(repeated.count(), unseen));
+            }
+            repeated.extend(&mut manifest.scores, unseen.as_ref())?;
+            repeated.note(&mut manifest.training, train, data);
+        }
         measured = Some((data, logits));
     }
     write_manifest(&manifest, out)?;

@@ -16,6 +16,7 @@
 //! - [`robustness`]: what small changes to the pictures cost
 //! - [`plots`]: pictures of the scores
 //! - `quantise`: the scales of int8, and its cost
+//! - `repeated`: rows to score on whose face a training row has, too
 //! - [`temperature`]: calibrated probabilities
 //! - [`cli`], [`commands`]: `fer-train`
 
@@ -43,6 +44,7 @@ mod quantise;
 #[cfg(test)]
 mod random_folder;
 pub mod recipe;
+mod repeated;
 pub mod robustness;
 pub mod sharpness;
 mod stages;
@@ -108,7 +110,10 @@ impl TrainError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Data(_) | Self::Invalid { .. } | Self::Usage(_) => 2,
+            Self::Data(_)
+            | Self::Invalid { .. }
+            | Self::Usage(_)
+            | Self::Engine(crate::engine::EngineError::Invalid { .. }) => 2,
             Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Draw(_) | Self::Diverged { .. } => 1,
         }
     }

@@ -27,13 +27,7 @@ pub(super) fn quantise(
     measured: Option<(&Dataset, &Labelled)>,
     out: &Path,
 ) -> Result<(), TrainError> {
-    let faces = chosen_faces(train, measured.map(|m| m.0));
-    if faces.is_empty() {
-        return Err(TrainError::Usage(
-            "int8 is calibrated on training rows, but every one of them is also among the rows to score on"
-                .to_owned(),
-        ));
-    }
+    let faces = chosen_faces(train, measured.map(|m| m.0))?;
     let network = PlainNetwork::load(folder)?;
     let weights = folder
         .manifest()
@@ -72,19 +66,35 @@ pub(super) fn without(folder: &ModelFolder, out: &Path) -> Result<(), TrainError
     Ok(())
 }
 
+/// Whether there are training faces to calibrate on, so that their lack is found out before the work.
+///
+/// # Errors
+/// [`TrainError::Usage`].
+pub(super) fn check(train: &Dataset, measured: &Dataset) -> Result<(), TrainError> {
+    chosen_faces(train, Some(measured)).map(drop)
+}
+
 /// Up to [`FACES`] training faces, spread evenly over the rows; none that is also in `measured`.
-fn chosen_faces(train: &Dataset, measured: Option<&Dataset>) -> Vec<Face> {
+fn chosen_faces(train: &Dataset, measured: Option<&Dataset>) -> Result<Vec<Face>, TrainError> {
     let held: HashSet<&[u8]> = measured
         .into_iter()
         .flat_map(|d| d.faces().iter().map(<[u8; 2304]>::as_slice))
         .collect();
     let all = train.faces();
     let step = all.len().div_ceil(FACES).max(1);
-    all.iter()
+    let faces: Vec<Face> = all
+        .iter()
         .step_by(step)
         .filter(|f| !held.contains(f.as_slice()))
         .map(|f| Face(*f))
-        .collect()
+        .collect();
+    if faces.is_empty() {
+        return Err(TrainError::Usage(
+            "int8 is calibrated on training rows, but every one of them is also among the rows to score on"
+                .to_owned(),
+        ));
+    }
+    Ok(faces)
 }
 
 /// Accuracy in int8 beside that in float; `None`, said out loud, where the processor has no int8 instructions.

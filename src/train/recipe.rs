@@ -9,6 +9,7 @@ use crate::{emotion::CLASSES, engine::InputSpec};
 
 mod augmentation;
 mod distillation;
+mod input;
 
 pub use augmentation::Augmentation;
 pub use distillation::Distillation;
@@ -77,6 +78,7 @@ pub struct Recipe {
     /// A last stage that learns from several networks trained by the rest.
     pub distillation: Distillation,
     /// Scaling of the gray values.
+    #[serde(deserialize_with = "input::with_defaults")]
     pub input: InputSpec,
     /// Where all of a run's randomness comes from.
     pub seed: u64,
@@ -116,7 +118,8 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The default without teachers: one network, in a quarter of the time, for half a point of accuracy less.
+    /// The default without teachers: one network, in a quarter of the time, for 0.1 points of accuracy less on the mean (four seeds: 0.6817, where the default
+    /// has 0.682 and 0.683).
     #[must_use]
     pub fn single() -> Self {
         Self {
@@ -188,6 +191,13 @@ impl Recipe {
         let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_a_recipe)?;
         if let Some(recipe) = value.pointer_mut("/training/recipe") {
             value = recipe.take();
+        }
+        // A list would be read as the values in order, and an empty one as all defaults.
+        for part in ["", "/augmentation", "/distillation", "/input"] {
+            if value.pointer(part).is_some_and(|v| !v.is_object()) {
+                let name = if part.is_empty() { "the whole" } else { &part[1..] };
+                return Err(invalid(format!("not a recipe: {name} is not a JSON object")));
+            }
         }
         let recipe: Self = serde_json::from_value(value).map_err(not_a_recipe)?;
         recipe.check().map_err(invalid)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    TrainError,
+    TrainError, card,
     checkpoint::load_average,
     data::Dataset,
     export::Identity,
@@ -39,6 +39,13 @@ pub(super) fn run(
             "--init starts one network, and this recipe trains several: give a recipe with {\"distillation\": {\"teachers\": 0}}"
                 .to_owned(),
         ));
+    }
+    if !run.resume {
+        // Of all stages, before the first of them takes its hours.
+        (0..count)
+            .map(|which| teachers::folder(&run.out, which))
+            .chain([run.out.clone()])
+            .try_for_each(|out| refuse_to_overwrite(&out))?;
     }
     let mut folders = Vec::new();
     let mut records = Vec::new();
@@ -89,13 +96,47 @@ pub(super) fn run(
     train_and_export(train, valid, recipe, &stage, &mut teachers, identity, &records)
 }
 
-/// Whether a teacher's model folder is there.
+/// Says whether a run may begin in a folder.
+///
+/// # Errors
+/// [`TrainError::Usage`] if it holds one.
+pub(super) fn refuse_to_overwrite(out: &Path) -> Result<(), TrainError> {
+    if out.join(LAST).exists() {
+        return Err(TrainError::Usage(format!(
+            "{} holds a run already: go on with --resume, or choose another --out",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The records of all stages of a run in `out`; none if those of a stage are not there, since the others' time is not the run's.
+///
+/// # Errors
+/// As [`read_records`].
+pub(super) fn records(out: &Path, recipe: &Recipe) -> Result<Vec<EpochRecord>, TrainError> {
+    let files: Vec<_> = (0..recipe.distillation.teachers)
+        .map(|which| teachers::folder(out, which))
+        .chain([out.to_owned()])
+        .map(|folder| folder.join(METRICS))
+        .collect();
+    let mut records = Vec::new();
+    if files.iter().all(|f| f.is_file()) {
+        for file in files {
+            records.extend(read_records(&file)?);
+        }
+    }
+    Ok(records)
+}
+
+/// Whether a teacher's model folder is there and whole. `model.json` comes first, and a run that was killed after it has no int8
+/// nor temperature yet; the card comes last.
 ///
 /// # Errors
 /// [`TrainError::Invalid`] if it is of another recipe or other rows.
 fn is_finished(out: &Path, recipe: &Recipe, train: &Dataset, valid: &Dataset) -> Result<bool, TrainError> {
     let folder = out.join(MODEL);
-    if !folder.join(FILE_MANIFEST).exists() {
+    if !folder.join(FILE_MANIFEST).exists() || !folder.join(card::FILE).exists() {
         return Ok(false);
     }
     let folder = ModelFolder::open(&folder)?;

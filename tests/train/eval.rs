@@ -122,3 +122,41 @@ fn records_that_are_none_are_refused_before_the_work() {
         assert!(stderr(&output).contains(word), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_temperature_takes_the_scores_and_the_card_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    eval(dir.path(), &["--record"]);
+    let before = manifest(dir.path());
+    let card = || fs::read_to_string(dir.path().join("model/README.md")).unwrap();
+    assert!(card().contains("Not calibrated"));
+
+    // Too few rows: nothing is touched.
+    fs::write(dir.path().join("few.csv"), labelled_csv(99, 3)).unwrap();
+    let output = fer_train()
+        .current_dir(dir.path())
+        .args(["eval", "--data", "few.csv", "--calibrate"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("99 rows are too few"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(manifest(dir.path()), before);
+
+    let scores = eval(dir.path(), &["--calibrate"]);
+    let after = manifest(dir.path());
+    assert_eq!(after["scores"], scores);
+    assert_ne!(after["scores"]["log_loss"], before["scores"]["log_loss"]);
+    let temperature = after["calibration"]["temperature"].as_f64().unwrap();
+    let loss = scores["log_loss"].as_f64().unwrap();
+    for word in [
+        format!("temperature {temperature:.4}"),
+        format!("log-loss {loss:.4}"),
+    ] {
+        assert!(card().contains(&word), "{word}");
+    }
+}

@@ -13,7 +13,7 @@ use fer_serve::{
 };
 use tch::{Device, Kind};
 
-use super::support::{face, fer_train, small_fit, stderr, succeed};
+use super::support::{face, fer_train, labelled_csv, small_fit, stderr, succeed};
 
 /// Difference of logits, as a share of the largest one or of 1.
 const TOLERANCE: f32 = 1e-4;
@@ -149,6 +149,31 @@ fn an_export_agrees_with_its_checkpoint() {
     assert_eq!(manifest.training["epochs_trained"], 1);
     assert!(manifest.training["seconds"].is_number());
     assert_eq!(manifest.training["seed"], state.recipe.seed);
+    // Of a file with a Usage column it is scored on the PublicTest rows.
+    let text = labelled_csv(9, 40);
+    let text: Vec<_> = text
+        .lines()
+        .zip(
+            ["Usage", "Training", "Training", "PublicTest", "PublicTest"]
+                .into_iter()
+                .chain(["PrivateTest"; 5]),
+        )
+        .map(|(line, usage)| format!("{line},{usage}\n"))
+        .collect();
+    let sets = dir.path().join("fer2013.csv");
+    std::fs::write(&sets, text.concat()).unwrap();
+    let scored = dir.path().join("scored");
+    succeed(
+        fer_train()
+            .arg("export")
+            .arg("--checkpoint")
+            .arg(&checkpoint)
+            .arg("--out")
+            .arg(&scored)
+            .arg("--data")
+            .arg(&sets),
+    );
+    assert_eq!(ModelFolder::open(&scored).unwrap().manifest().scores["rows"], 2);
     // What `fit` itself wrote is the same model.
     let (fitted, _) = files_agree(&dir.path().join("run/model"));
     assert_eq!(

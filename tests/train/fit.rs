@@ -124,6 +124,17 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         assert!(last(out) == last("whole"), "{out}");
     }
 
+    // Killed between model.json and the card, a teacher is not finished: its folder is written again, whole.
+    let folder = path("student/teacher-2/model");
+    let before = fs::read(folder.join("model.int8.json")).unwrap();
+    for file in ["model.int8.json", "README.md"] {
+        fs::remove_file(folder.join(file)).unwrap();
+    }
+    let resumed = succeed(run("student", 2).arg("--resume"));
+    assert_eq!(stderr(&resumed).matches("finished before").count(), 1);
+    assert!(fs::read(folder.join("model.int8.json")).unwrap() == before);
+    assert!(folder.join("README.md").is_file());
+
     // A teacher is the run that its model.json gives, the first the one without teachers, the last another; the network that
     // learns from them is none of them.
     succeed(&mut run("alone", 0));
@@ -149,6 +160,25 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
     assert_eq!(training["teachers"].as_array().unwrap().len(), 2);
     assert_eq!(training["started_from"], training["teachers"][0]);
     assert_eq!(training["epochs_trained"], 3);
+    // Also where the network is exported again.
+    let exported = path("exported");
+    succeed(
+        fer_train()
+            .arg("export")
+            .arg("--checkpoint")
+            .arg(path("whole/best.safetensors"))
+            .arg("--out")
+            .arg(&exported),
+    );
+    let again: serde_json::Value =
+        serde_json::from_slice(&fs::read(exported.join("model.json")).unwrap()).unwrap();
+    assert_eq!(
+        (
+            &again["training"]["epochs_trained"],
+            &again["training"]["seconds"]
+        ),
+        (&training["epochs_trained"], &training["seconds"])
+    );
 
     // The same teachers can be asked in another way.
     for which in ["teacher-1", "teacher-2"] {
@@ -177,6 +207,11 @@ fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
         "another recipe",
     );
     refused(&mut run("whole", 2), "--resume");
+    // Also where only the last stage has another run in its way, and before any teacher is trained.
+    fs::create_dir_all(path("taken")).unwrap();
+    fs::copy(path("alone").join(LAST), path("taken").join(LAST)).unwrap();
+    refused(&mut run("taken", 2), "holds a run already");
+    assert!(!path("taken/teacher-1").exists());
     let init = path("whole/model/model.safetensors");
     refused(
         run("init", 2).arg("--init").arg(init),
@@ -197,7 +232,12 @@ fn another_seed_gives_other_weights() {
 #[test]
 fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() {
     let dir = tempfile::tempdir().unwrap();
-    succeed(small_fit(dir.path(), "run").args(["--epochs", "1"]));
+    // Variables that say what is so anyway are no flags: this one says that another recipe is not wanted.
+    succeed(
+        small_fit(dir.path(), "run")
+            .args(["--epochs", "1"])
+            .env("FER_QUICK", "false"),
+    );
     let refused = |command: &mut Command, word: &str| {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
@@ -209,6 +249,14 @@ fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() 
         "another recipe",
     );
     refused(small_fit(dir.path(), "none").arg("--resume"), "no checkpoint");
+    refused(
+        small_fit(dir.path(), "none").args(["--model-name", ""]),
+        "--model-name",
+    );
+    refused(
+        small_fit(dir.path(), "none").env("FER_MODEL_VERSION", ""),
+        "--model-version",
+    );
     fs::write(dir.path().join("train.csv"), labelled_csv(16, 77)).unwrap();
     refused(
         small_fit(dir.path(), "run").args(["--resume", "--epochs", "1"]),

@@ -5,5 +5,6 @@
 mod eval;
 mod export;
 mod fit;
+mod repeated;
 mod rows;
 mod support;

@@ -63,7 +63,8 @@ fn predict_writes_one_label_a_row_and_eval_agrees_with_it() {
     fs::write(&test, format!("\u{feff}pixels\r\n{body}")).unwrap();
     succeed(
         fer_train()
-            .args(["predict", "--model"])
+            // Here and below: two engines may differ on a face of no clear label.
+            .args(["predict", "--engine", "torchscript", "--model"])
             .arg(model())
             .arg("--data")
             .arg(&test)
@@ -83,7 +84,7 @@ fn predict_writes_one_label_a_row_and_eval_agrees_with_it() {
     fs::write(&labelled, format!("emotion, Usage, pixels\n{rows}")).unwrap();
     let output = succeed(
         fer_train()
-            .args(["eval", "--json", "--model"])
+            .args(["eval", "--json", "--engine", "torchscript", "--model"])
             .arg(model())
             .arg("--data")
             .arg(&labelled),
@@ -210,6 +211,21 @@ fn a_model_folder_that_is_not_whole_is_refused_by_name() {
     assert_eq!(output.status.code(), Some(1));
     assert!(
         stderr(&output).contains("no-such-folder/model.json"),
+        "{}",
+        stderr(&output)
+    );
+    // A file that is there but of another kind is the user's to change.
+    fs::write(dir.path().join("model.json"), "[]").unwrap();
+    let output = fer_train()
+        .args(["eval", "--model"])
+        .arg(dir.path())
+        .arg("--data")
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("not a model manifest"),
         "{}",
         stderr(&output)
     );

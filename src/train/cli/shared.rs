@@ -1,6 +1,6 @@
 //! Flags that several subcommands have.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::{
     engine::{self, Chosen, DeviceRequest, EngineRequest, ModelFolder},
@@ -72,10 +72,10 @@ pub struct RowArgs {
 #[derive(Debug, Clone, Args)]
 pub struct IdentityArgs {
     /// Name written into model.json
-    #[arg(long, env = "FER_MODEL_NAME", default_value = "fer2013", value_name = "NAME")]
+    #[arg(long, env = "FER_MODEL_NAME", default_value = "fer2013", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model_name: String,
     /// Version written into model.json
-    #[arg(long, env = "FER_MODEL_VERSION", default_value = "1", value_name = "VERSION")]
+    #[arg(long, env = "FER_MODEL_VERSION", default_value = "1", value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub model_version: String,
 }
 

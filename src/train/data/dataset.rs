@@ -1,6 +1,9 @@
 //! Labelled faces in memory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -70,7 +73,8 @@ impl Dataset {
     }
 
     /// Splits off one row in `parts` for validation, of each label as near to that share as whole rows
-    /// allow and at least one where there are two. Which rows depends on `seed` alone; both sides keep the
+    /// allow and at least one where there are two. A row whose face is another row's, too, is never held out, so
+    /// that no face is on both sides. Which rows depends on `seed` alone; both sides keep the
     /// file's order, and the second is the one held out.
     ///
     /// # Errors
@@ -78,11 +82,17 @@ impl Dataset {
     pub fn hold_out(mut self, parts: usize, seed: u64) -> Result<(Self, Self), DataError> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut held = vec![false; self.len()];
-        for emotion in Emotion::ALL {
-            let mut rows: Vec<usize> = (0..self.len()).filter(|i| self.labels[*i] == emotion).collect();
+        let mut seen: HashMap<&[u8; PIXELS], u32> = HashMap::new();
+        for face in &self.faces {
+            *seen.entry(face).or_default() += 1;
+        }
+        for (emotion, count) in Emotion::ALL.into_iter().zip(self.class_counts()) {
+            let mut rows: Vec<usize> = (0..self.len())
+                .filter(|i| self.labels[*i] == emotion && seen.get(&self.faces[*i]) == Some(&1))
+                .collect();
             rows.shuffle(&mut random);
-            let share = (rows.len() + parts / 2).checked_div(parts).unwrap_or(0);
-            let share = share.clamp(usize::from(rows.len() > 1), rows.len());
+            let share = (count + parts / 2).checked_div(parts).unwrap_or(0);
+            let share = share.max(usize::from(count > 1)).min(rows.len());
             for row in &rows[..share] {
                 held[*row] = true;
             }

@@ -78,7 +78,7 @@ pub enum DataError {
     },
     /// Too few rows to hold some of them out.
     #[error(
-        "{}: too few rows ({rows}) to hold one in {parts} out for validation; name a validation file",
+        "{}: too few rows ({rows}, or their faces are there twice) to hold one in {parts} out for validation; name a validation file",
         .path.display()
     )]
     TooFew {

@@ -138,11 +138,25 @@ fn a_file_round_trips_and_wrong_values_are_named() {
         (r#"{"dropout":[0,0,0,0,0,1.5]}"#, "dropout"),
         (r#"{"learning_rte":1}"#, "learning_rte"),
         ("{", "recipe"),
+        ("[]", "JSON object"),
+        (r#"{"augmentation":[]}"#, "augmentation"),
+        (r#"{"training":{"recipe":null}}"#, "JSON object"),
+        (r#"{"input":{"mea":0}}"#, "mea"),
     ] {
         std::fs::write(&path, text).unwrap();
         let message = Recipe::from_file(&path).unwrap_err().to_string();
         assert!(message.contains(word) && message.contains("r.json"), "{message}");
     }
+}
+
+#[test]
+fn an_input_may_be_given_in_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.json");
+    std::fs::write(&path, r#"{"input": {"mean": 0.5}}"#).unwrap();
+    let input = Recipe::from_file(&path).unwrap().input;
+    let default = Recipe::default().input;
+    assert_eq!(input, InputSpec { mean: 0.5, ..default });
 }
 
 #[test]

@@ -76,3 +76,25 @@ fn rows_are_held_out_by_label_and_seed() {
         assert!(text.contains("too few rows ("), "{text}");
     }
 }
+
+#[test]
+fn no_face_is_held_out_that_another_row_has() {
+    // Every third row's face is there again, under another label.
+    let rest = " 0".repeat(PIXELS - 2);
+    let mut text = "emotion,pixels\n".to_owned();
+    for n in 0..210 {
+        text.push_str(&format!("{},\"0 {n}{rest}\"\n", n % 7));
+        if n % 3 == 0 {
+            text.push_str(&format!("{},\"0 {n}{rest}\"\n", (n + 1) % 7));
+        }
+    }
+    let all = Dataset::collect(open(text, false).unwrap(), None).unwrap();
+    let (train, valid) = all.hold_out(10, 1).unwrap();
+    assert_eq!((train.len(), valid.len()), (252, 28));
+    assert!(valid.faces().iter().all(|f| !train.faces().contains(f)));
+
+    // Where every face is there twice, nothing can be held out.
+    let twice = format!("emotion,pixels\n{}", format!("0,\"0 1{rest}\"\n").repeat(20));
+    let twice = Dataset::collect(open(twice, false).unwrap(), None).unwrap();
+    assert!(twice.hold_out(10, 1).unwrap_err().to_string().contains("twice"));
+}
