@@ -12,7 +12,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     compile_loops();
     compile_block1();
-    compile_memory();
+    compile_system();
     face_model();
     link_libtorch();
 }
@@ -35,13 +35,15 @@ fn compile_loops() {
     let mut dispatch = loops();
     dispatch.file(format!("{SOURCES}/dispatch.cpp"));
     let out = env::var_os("OUT_DIR").unwrap_or_default();
-    let mut add = |name: &str, flags: &[&str]| {
+    // What the table holds follows from the name and not from what the compiler may use: CXXFLAGS can allow more.
+    let mut add = |name: &str, holds: &str, flags: &[&str]| {
         let mut build = loops();
         // An object's name follows from its source alone.
         build.out_dir(Path::new(&out).join(name));
         build
             .file(format!("{SOURCES}/kernels.cpp"))
-            .define("FER_NAME", name);
+            .define("FER_NAME", name)
+            .define(holds, None);
         for flag in flags {
             build.flag(flag);
         }
@@ -49,12 +51,20 @@ fn compile_loops() {
             dispatch.object(object);
         }
     };
-    add("fer_portable", &[]);
+    add("fer_portable", "FER_TABLE_F32", &[]);
     if env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {
-        add("fer_avx2", &["-mavx2", "-mfma"]);
-        add("fer_avx512", &AVX512);
-        add("fer_bf16", &[&AVX512[..], &["-mavx512bf16"]].concat());
-        add("fer_vnni", &[&AVX512[..], &["-mavx512vnni"]].concat());
+        add("fer_avx2", "FER_TABLE_F32", &["-mavx2", "-mfma"]);
+        add("fer_avx512", "FER_TABLE_F32", &AVX512);
+        add(
+            "fer_bf16",
+            "FER_TABLE_BF16",
+            &[&AVX512[..], &["-mavx512bf16"]].concat(),
+        );
+        add(
+            "fer_vnni",
+            "FER_TABLE_INT8",
+            &[&AVX512[..], &["-mavx512vnni"]].concat(),
+        );
         // GCC 11 and Clang 11 know tiles.
         let tiles = [
             "-mavx512bf16",
@@ -67,7 +77,7 @@ fn compile_loops() {
             .iter()
             .all(|flag| loops().is_flag_supported(flag).unwrap_or(false));
         if known {
-            add("fer_amx", &[&AVX512[..], &tiles].concat());
+            add("fer_amx", "FER_TABLE_TILES", &[&AVX512[..], &tiles].concat());
             dispatch.define("FER_AMX_TILES", None);
         }
         dispatch.define("FER_X86", None);
@@ -82,11 +92,12 @@ fn compile_block1() {
     loops().file(SOURCE).compile("fer_block1");
 }
 
-/// What the allocator keeps.
-fn compile_memory() {
-    const SOURCE: &str = "src/csrc/memory.cpp";
-    println!("cargo:rerun-if-changed={SOURCE}");
-    loops().file(SOURCE).compile("fer_memory");
+/// What the C library is asked for: what the allocator keeps, and the end.
+fn compile_system() {
+    const SOURCES: &str = "src/csrc";
+    println!("cargo:rerun-if-changed={SOURCES}");
+    let files = ["memory.cpp", "end.cpp"].map(|file| format!("{SOURCES}/{file}"));
+    loops().files(files).compile("fer_system");
 }
 
 /// Optimised in every profile: tests run whole networks through them.

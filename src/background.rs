@@ -10,7 +10,10 @@ const NICE: i32 = 10;
 #[cfg(target_os = "linux")]
 pub fn this_thread() {
     // On Linux the priority is a thread's own, against POSIX (setpriority(2), "C library/kernel differences").
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    let nicest = rustix::process::getpriority_process(None)
+        .unwrap_or(NICE)
+        .max(NICE);
+    if let Err(error) = rustix::process::setpriority_process(None, nicest) {
         tracing::debug!(%error, "the priority stays as it is");
     }
 }

@@ -26,6 +26,7 @@
 //! - [`traces`]: spans over OTLP
 //! - [`background`]: threads that give way to requests
 //! - [`memory`]: what the C library's allocator keeps
+//! - [`end`]: the end of the process
 //! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
 //! - [`mod@bench`]: how fast the engines are
@@ -39,6 +40,7 @@ pub mod commands;
 pub mod config;
 pub mod decode;
 pub mod emotion;
+pub mod end;
 pub mod engine;
 pub mod faces;
 pub mod files;

@@ -7,7 +7,7 @@ use crate::{
     background,
     batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
-    engine::{Chosen, Classifier, EngineError, EngineInfo, Manifest, ModelFolder, select},
+    engine::{Chosen, Classifier, EngineError, Incumbent, Manifest, ModelFolder, select},
     metrics::Metrics,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 pub struct Model {
     /// What the folder says of itself.
     pub manifest: Manifest,
+    /// What the choice of engine at the next reload begins with.
+    pub serves: Incumbent,
     /// Its workers.
     pub batcher: Batcher,
 }
@@ -29,10 +31,10 @@ impl Model {
     pub fn load(
         config: &Config,
         metrics: &Arc<Metrics>,
-        serving: Option<&EngineInfo>,
+        serving: Option<&Incumbent>,
     ) -> Result<Self, StartError> {
         let device = config.model.device.resolve()?;
-        let (manifest, factory) = prepare(device, &config.model, serving)?;
+        let (manifest, serves, factory) = prepare(device, &config.model, serving)?;
         let cuda = device.is_cuda();
         let layout = Layout {
             workers: config.workers(cuda),
@@ -44,6 +46,7 @@ impl Model {
         };
         Ok(Self {
             manifest,
+            serves,
             batcher: Batcher::start(&factory, layout, metrics)?,
         })
     }
@@ -54,7 +57,7 @@ impl Model {
 /// # Errors
 /// As [`Model::load`].
 pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), StartError> {
-    let (manifest, factory) = prepare(args.device.resolve()?, args, None)?;
+    let (manifest, _, factory) = prepare(args.device.resolve()?, args, None)?;
     Ok((manifest, factory()?))
 }
 
@@ -62,8 +65,8 @@ pub fn single(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), Start
 fn prepare(
     device: tch::Device,
     args: &ModelArgs,
-    serving: Option<&EngineInfo>,
-) -> Result<(Manifest, Arc<Factory>), StartError> {
+    serving: Option<&Incumbent>,
+) -> Result<(Manifest, Incumbent, Arc<Factory>), StartError> {
     let threads = i32::try_from(args.threads.get()).unwrap_or(i32::MAX);
     let choose = || -> Result<(Manifest, Chosen), EngineError> {
         if serving.is_some() {
@@ -78,11 +81,12 @@ fn prepare(
     // workers must not inherit the priority of a reload.
     let (manifest, chosen) = std::thread::scope(|scope| scope.spawn(choose).join())
         .map_err(|panic| StartError::Panic(panic_text(&*panic)))??;
+    let serves = chosen.serves().clone();
     let factory = move || {
         // OpenMP's count is per thread: it holds for the thread that sets it, and libtorch hands the last
         // value set to threads that are new to it. Each worker therefore sets its own.
         tch::set_num_threads(threads);
         chosen.engine()
     };
-    Ok((manifest, Arc::new(factory)))
+    Ok((manifest, serves, Arc::new(factory)))
 }

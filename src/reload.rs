@@ -115,7 +115,7 @@ async fn reload(app: &Arc<App>) -> Outcome {
 pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
     let began = std::time::Instant::now();
     let loading = Arc::clone(&app);
-    let serving = app.model.load().as_ref().map(|m| m.batcher.info().clone());
+    let serving = app.model.load().as_ref().map(|m| m.serves.clone());
     let loaded =
         tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics, serving.as_ref()))
             .await;

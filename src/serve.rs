@@ -2,7 +2,7 @@
 
 mod accept;
 
-use std::{io, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -60,9 +60,8 @@ pub enum ServeError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Runs the server until a signal ends it: exit code 0 after a drain, 1 if it could not start.
-#[must_use]
-pub fn main(config: Config) -> ExitCode {
+/// Runs the server until a signal ends it, and with it the process: exit code 0 after a drain, 1 if it could not start.
+pub fn main(config: Config) -> ! {
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -77,13 +76,16 @@ pub fn main(config: Config) -> ExitCode {
             runtime.shutdown_timeout(LAST_GRACE);
             outcome
         });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match outcome {
+        Ok(()) => 0,
         Err(error) => {
             tracing::error!(error = error.to_string(), "the server could not start");
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // Such a load may still be inside libtorch, whose destructors would take its ground away: it crashed the process
+    // once in twenty ends. Nothing is left to be written.
+    crate::end::at_once(code)
 }
 
 async fn bind(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
@@ -143,9 +145,10 @@ pub async fn run(
         stop_accepting.clone(),
     ));
 
+    let mut reload = false;
     tokio::select! {
         loaded = load(Arc::clone(&app)) => drop(loaded?),
-        () = stop(&mut control) => {
+        () = stop(&mut control, &mut reload) => {
             tracing::info!("stopped before the model was loaded");
             return Ok(());
         }
@@ -155,6 +158,10 @@ pub async fn run(
     let (wish, wishes) = mpsc::channel(reload::WAITING);
     app.reloads_go_to(wish.clone());
     let reloader = tokio::spawn(reload::serve(Arc::clone(&app), wishes));
+    if reload {
+        // The first load may have read what was there before.
+        let _ = wish.try_send(Wish::default());
+    }
     while let Some(Control::Reload) = control.recv().await {
         // A full channel has the same wish in it already.
         let _ = wish.try_send(Wish::default());
@@ -165,7 +172,7 @@ pub async fn run(
     tracing::info!(delay = ?drain_delay, "draining; a second signal skips the delay");
     tokio::select! {
         () = tokio::time::sleep(drain_delay) => {}
-        () = stop(&mut control) => {}
+        () = stop(&mut control, &mut reload) => {}
     }
     stop_accepting.cancel();
     if tokio::time::timeout(drain_timeout, &mut acceptor).await.is_err() {
@@ -203,12 +210,13 @@ async fn admin_port(app: &Arc<App>, stop: &CancellationToken) -> Result<Option<J
     ))))
 }
 
-/// Waits for a [`Control::Stop`]; for ever if nobody can ask any more, so that a drain keeps its delay.
-async fn stop(control: &mut mpsc::Receiver<Control>) {
+/// Waits for a [`Control::Stop`]; for ever if nobody can ask any more, so that a drain keeps its delay. Notes whether a
+/// reload was asked for meanwhile.
+async fn stop(control: &mut mpsc::Receiver<Control>, reload: &mut bool) {
     loop {
         match control.recv().await {
             Some(Control::Stop) => return,
-            Some(Control::Reload) => {}
+            Some(Control::Reload) => *reload = true,
             None => std::future::pending().await,
         }
     }

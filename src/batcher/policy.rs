@@ -28,7 +28,8 @@ impl Policy {
     /// `idle` workers (itself included) are free.
     ///
     /// Idle workers share: two faces and two idle workers make two batches of one, since on a CPU two
-    /// threads with one face each end before one thread with two.
+    /// threads with one face each end before one thread with two. With a linger they do not: whoever waits to fill
+    /// batches wants them whole, and what is left of a shared one would wait again.
     #[must_use]
     pub fn decide(&self, queued: usize, oldest: Duration, idle: usize) -> Step {
         if queued == 0 {
@@ -40,7 +41,8 @@ impl Policy {
         {
             return Step::Linger(left);
         }
-        Step::Take(queued.div_ceil(idle.max(1)).min(self.max_batch.get()))
+        let share = if self.linger.is_zero() { idle.max(1) } else { 1 };
+        Step::Take(queued.div_ceil(share).min(self.max_batch.get()))
     }
 }
 
@@ -85,6 +87,9 @@ mod tests {
         assert_eq!(policy(8, 5).decide(3, 5 * MS, 1), Step::Take(3));
         assert_eq!(policy(8, 5).decide(3, 6 * MS, 1), Step::Take(3));
         assert_eq!(policy(8, 5).decide(8, Duration::ZERO, 1), Step::Take(8));
+        // A full batch is not shared: what is left of it would linger.
+        assert_eq!(policy(8, 5).decide(8, Duration::ZERO, 2), Step::Take(8));
+        assert_eq!(policy(8, 5).decide(3, 5 * MS, 4), Step::Take(3));
     }
 
     proptest! {

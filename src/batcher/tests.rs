@@ -217,6 +217,28 @@ fn an_error_is_for_its_batch_only() {
 }
 
 #[test]
+fn an_engine_that_goes_on_failing_is_built_anew() {
+    let rig = rig(false);
+    let ask = |v| {
+        let answer = rig.batcher.submit(face(v), far()).unwrap().answer;
+        answer.blocking_recv().unwrap()
+    };
+    // An answer in between starts the count again.
+    for (v, times) in [(FAIL, 15), (3, 1), (FAIL, 15), (3, 1)] {
+        for _ in 0..times {
+            assert_eq!(ask(v).is_ok(), v != FAIL);
+        }
+        assert_eq!(rig.built.load(Ordering::SeqCst), 1);
+    }
+    for _ in 0..16 {
+        ask(FAIL).unwrap_err();
+    }
+    ask(3).unwrap();
+    assert_eq!(rig.built.load(Ordering::SeqCst), 2);
+    assert!(rig.batcher.healthy());
+}
+
+#[test]
 fn after_a_panic_the_engine_is_built_anew() {
     let rig = rig(false);
     let bad = rig

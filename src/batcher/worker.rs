@@ -57,13 +57,20 @@ pub(super) fn run(
     // The start waits until every worker has let go of its end.
     drop(report);
     let (mut faces, mut waiting) = (Vec::new(), Vec::new());
+    let mut failed = 0;
     while take(shared, &mut faces, &mut waiting) {
-        if run_batch(shared, watch, &mut engine, &faces, waiting.drain(..)) == Fate::Keep {
-            faces.clear();
+        let outcome = run_batch(shared, watch, &mut engine, &faces, waiting.drain(..));
+        faces.clear();
+        failed = match outcome {
+            Outcome::Answered => 0,
+            Outcome::Failed => failed + 1,
+            // Its state is unknown.
+            Outcome::Panicked => FAILURES,
+        };
+        if failed < FAILURES {
             continue;
         }
-        faces.clear();
-        // After a panic the engine's state is unknown.
+        failed = 0;
         shared.healthy.fetch_sub(1, Ordering::Relaxed);
         drop(engine);
         let Some(rebuilt) = rebuild(shared, watch, factory) else {
@@ -189,10 +196,14 @@ fn take(shared: &Shared, faces: &mut Vec<Face>, waiting: &mut Vec<Waiting>) -> b
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Fate {
-    Keep,
-    Rebuild,
+/// Batches in a row that fail before the engine is built anew: a device that is gone fails every one, and an engine
+/// that cannot be built again makes the server unready.
+const FAILURES: u32 = 16;
+
+enum Outcome {
+    Answered,
+    Failed,
+    Panicked,
 }
 
 fn run_batch(
@@ -201,33 +212,36 @@ fn run_batch(
     engine: &mut Engine,
     faces: &[Face],
     waiting: impl ExactSizeIterator<Item = Waiting>,
-) -> Fate {
+) -> Outcome {
     let metrics = &shared.metrics;
     let began = Instant::now();
     let inside = watch.enter();
-    let outcome = catch_unwind(AssertUnwindSafe(|| engine.classify(faces)));
+    let classified = catch_unwind(AssertUnwindSafe(|| engine.classify(faces)));
     drop(inside);
     let infer = began.elapsed();
     metrics.inference.observe(infer.as_secs_f64());
     #[allow(clippy::cast_precision_loss)]
     metrics.batch_size.observe(faces.len() as f64);
 
-    let (fate, result) = match outcome {
-        Ok(Ok(logits)) if logits.len() == faces.len() => (Fate::Keep, Ok(logits)),
+    let (outcome, result) = match classified {
+        Ok(Ok(logits)) if logits.len() == faces.len() => (Outcome::Answered, Ok(logits)),
         Ok(Ok(logits)) => {
             metrics.engine_failures.with_label_values(&["error"]).inc();
             (
-                Fate::Keep,
+                Outcome::Failed,
                 Err(format!("{} answers for {} faces", logits.len(), faces.len())),
             )
         }
         Ok(Err(error)) => {
             metrics.engine_failures.with_label_values(&["error"]).inc();
-            (Fate::Keep, Err(error.to_string()))
+            (Outcome::Failed, Err(error.to_string()))
         }
         Err(panic) => {
             metrics.engine_failures.with_label_values(&["panic"]).inc();
-            (Fate::Rebuild, Err(format!("panicked: {}", panic_text(&*panic))))
+            (
+                Outcome::Panicked,
+                Err(format!("panicked: {}", panic_text(&*panic))),
+            )
         }
     };
     let batch = faces.len();
@@ -247,7 +261,7 @@ fn run_batch(
             }
         }
     }
-    fate
+    outcome
 }
 
 fn answer(

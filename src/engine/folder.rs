@@ -24,6 +24,7 @@ pub struct ModelFolder {
     path: PathBuf,
     manifest: Manifest,
     torchscript: Arc<[u8]>,
+    weights: Option<Arc<[u8]>>,
 }
 
 impl ModelFolder {
@@ -45,19 +46,20 @@ impl ModelFolder {
             reason,
         };
         let manifest = Manifest::parse(&text).map_err(invalid)?;
-        let mut torchscript = Vec::new();
+        let (mut torchscript, mut weights) = (Vec::new(), None);
         for (name, entry) in &manifest.files {
             let path = path.join(name);
-            if name == FILE_TORCHSCRIPT {
-                torchscript = read_checked(&path, entry)?;
-            } else {
-                check_file(&path, entry)?;
+            match name.as_str() {
+                FILE_TORCHSCRIPT => torchscript = read_checked(&path, entry)?,
+                FILE_SAFETENSORS => weights = Some(read_checked(&path, entry)?.into()),
+                _ => check_file(&path, entry)?,
             }
         }
         Ok(Self {
             path: path.to_owned(),
             manifest,
             torchscript: torchscript.into(),
+            weights,
         })
     }
 
@@ -72,6 +74,12 @@ impl ModelFolder {
     #[must_use]
     pub fn torchscript(&self) -> &[u8] {
         &self.torchscript
+    }
+
+    /// `model.safetensors` as it was when it was checked; none if the manifest does not name it.
+    #[must_use]
+    pub fn weights(&self) -> Option<&[u8]> {
+        self.weights.as_deref()
     }
 
     /// Where a file of the folder lies.
@@ -197,7 +205,9 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 14] = [
+        let changes: [(Change, &str); 16] = [
+            (|m| m["input"]["scale"] = 1e-60.into(), "black and white"),
+            (|m| m["input"]["mean"] = 1e30.into(), "black and white"),
             (|m| m["labels"][0] = "happy".into(), "labels"),
             (|m| m["labels"] = serde_json::json!([]), "labels"),
             (|m| m["input"]["width"] = 64.into(), "64"),

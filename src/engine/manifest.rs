@@ -96,6 +96,10 @@ impl InputSpec {
         if !scaled.iter().all(|x| x.is_finite()) {
             return Err("input scaling turns gray values into numbers beyond 32-bit floats".to_owned());
         }
+        let [_, black, white] = scaled;
+        if (black - white).abs() < f32::MIN_POSITIVE {
+            return Err("input scaling makes black and white the same 32-bit float".to_owned());
+        }
         Ok(())
     }
 

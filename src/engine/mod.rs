@@ -16,7 +16,7 @@ pub use manifest::{FileEntry, InputSpec, Manifest};
 pub use packed::{Calibration, Isa, Packed, PlainNetwork, Precision, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
-pub use select::{Chosen, select};
+pub use select::{Chosen, Incumbent, select};
 pub use temperature::{BeforeAfter, TEMPERATURES, Tempered, Tempering, temper};
 pub use torchscript::{TorchScript, to_input, to_logits};
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{emotion::Probabilities, image::Face};
 pub use candidates::INT8_COST_LIMIT;
-use candidates::packed;
+use candidates::{offers_int8, packed};
 pub use check::tolerance;
 use check::{disagreement, probabilities};
 
@@ -62,12 +62,21 @@ enum Blueprint {
     Packed(Box<Packed>),
 }
 
+/// What serves while a model is loaded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incumbent {
+    /// Its engine.
+    pub info: EngineInfo,
+    /// Whether its folder had int8 on offer.
+    pub int8: bool,
+}
+
 /// The engine that serves, as something that each worker builds its own from.
 #[derive(Debug)]
 pub struct Chosen {
     blueprint: Blueprint,
     temperature: f64,
-    info: EngineInfo,
+    serves: Incumbent,
     trials: Vec<Trial>,
 }
 
@@ -87,7 +96,13 @@ impl Chosen {
     /// What was chosen.
     #[must_use]
     pub const fn info(&self) -> &EngineInfo {
-        &self.info
+        &self.serves.info
+    }
+
+    /// What the next [`select`] has as its incumbent.
+    #[must_use]
+    pub const fn serves(&self) -> &Incumbent {
+        &self.serves
     }
 
     /// What was tried, in the order tried.
@@ -103,10 +118,12 @@ struct Reference {
     probes: Vec<Face>,
     probabilities: Vec<Probabilities>,
     temperature: f64,
+    /// Whether the folder has int8 on offer.
+    int8: bool,
 }
 
 impl Reference {
-    fn new(folder: &ModelFolder, device: Device) -> Result<Self, EngineError> {
+    fn new(folder: &ModelFolder, device: Device, precision: PrecisionRequest) -> Result<Self, EngineError> {
         let mut torchscript = TorchScript::load(folder, device)?;
         let probes = drawn_faces(PROBES);
         let temperature = folder.manifest().temperature();
@@ -117,6 +134,7 @@ impl Reference {
             probes,
             probabilities,
             temperature,
+            int8: offers_int8(folder, device, precision),
         })
     }
 
@@ -186,7 +204,10 @@ impl Reference {
         Chosen {
             blueprint,
             temperature: self.temperature,
-            info,
+            serves: Incumbent {
+                info,
+                int8: self.int8,
+            },
             trials,
         }
     }
@@ -197,7 +218,8 @@ impl Reference {
 ///
 /// On a reload the `incumbent`, which serves the model before, is taken again if it agrees, and no other is built or timed:
 /// beside requests the timing would be of the load, a slower engine would stay until the next reload, and the work
-/// would be taken from the requests.
+/// would be taken from the requests. That is for packed engines whose folder had no less on offer: what served because
+/// weights by name or int8's scales were missing must not go on serving once they are there.
 ///
 /// # Errors
 /// [`EngineError`] if `model.pt` does not run, or what was asked for by name cannot be had or does not agree.
@@ -206,18 +228,16 @@ pub fn select(
     device: Device,
     engine: EngineRequest,
     precision: PrecisionRequest,
-    incumbent: Option<&EngineInfo>,
+    incumbent: Option<&Incumbent>,
 ) -> Result<Chosen, EngineError> {
-    let mut reference = Reference::new(folder, device)?;
+    let mut reference = Reference::new(folder, device, precision)?;
     let with_torchscript = engine != EngineRequest::Packed && precision.allows(Precision::F32);
-    if with_torchscript && incumbent.is_some_and(|i| i.engine == "torchscript") {
-        return Ok(reference.choose(folder, device, None, vec![Trial::torchscript([None; 2])]));
-    }
     let by_name = engine == EngineRequest::Packed && precision != PrecisionRequest::Auto;
     let mut trials = Vec::new();
     let mut disagrees = None;
     if engine != EngineRequest::TorchScript
-        && let Some(serves) = incumbent.and_then(EngineInfo::packed)
+        && let Some(incumbent) = incumbent.filter(|i| i.int8 || !reference.int8)
+        && let Some(serves) = incumbent.info.packed()
         && let Ok(mut built) = packed(folder, device, precision, |p| p == serves)
         && let Some(mut candidate) = built.pop()
     {

@@ -1,6 +1,6 @@
 //! Runs any TorchScript module that maps float `[N,1,48,48]` to logits `[N,7]`.
 
-use tch::{CModule, Device, IValue, Kind, Tensor};
+use tch::{CModule, Device, Kind, Tensor};
 
 use super::{Classifier, EngineError, EngineInfo, InputSpec, Logits, ModelFolder, device_name};
 use crate::{
@@ -40,16 +40,9 @@ impl Classifier for TorchScript {
             return Ok(Vec::new());
         }
         let _no_grad = tch::no_grad_guard();
-        let logits = self
-            .module
-            .forward_is(&[IValue::Tensor(to_input(faces, &self.input, self.device)?)])?;
-        let IValue::Tensor(logits) = logits else {
-            return Err(EngineError::Shape {
-                got: Vec::new(),
-                batch: faces.len(),
-            });
-        };
-        to_logits(&logits, faces.len())
+        // With tensors rather than values: tch's `forward_is` frees its input only where the module succeeds.
+        let input = to_input(faces, &self.input, self.device)?;
+        to_logits(&self.module.forward_ts(&[input])?, faces.len())
     }
 
     fn info(&self) -> EngineInfo {

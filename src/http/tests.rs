@@ -19,7 +19,7 @@ use crate::{
     batcher::{Batcher, Factory, Layout, Policy},
     config::Command,
     emotion::CLASSES,
-    engine::{Classifier, EngineError, EngineInfo, Logits},
+    engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits},
     image::{Face, PIXELS},
 };
 
@@ -88,7 +88,15 @@ fn rig(flags: &[&str]) -> Rig {
     }))
     .unwrap();
     let app = Arc::new(App::new(*config, metrics, false).unwrap());
-    app.model.store(Some(Arc::new(Model { manifest, batcher })));
+    let serves = Incumbent {
+        info: batcher.info().clone(),
+        int8: false,
+    };
+    app.model.store(Some(Arc::new(Model {
+        manifest,
+        serves,
+        batcher,
+    })));
     let panics = get(|| async {
         if true {
             panic!("secret of the handler")

@@ -6,6 +6,7 @@
 //! seed, the epoch and the step.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
@@ -192,6 +193,16 @@ pub fn load_network(path: &Path, network: &Network) -> Result<(), TrainError> {
     WeightFile::read(path)?.fill("", network.tensors())
 }
 
+/// The same from the file's bytes; `path` is for what is said of them.
+///
+/// # Errors
+/// [`TrainError::Invalid`] if they are not this network's, or what libtorch says.
+pub fn fill_network(path: &Path, bytes: &[u8], network: &Network) -> Result<(), TrainError> {
+    let path = path.to_owned();
+    let bytes = Cow::Borrowed(bytes);
+    WeightFile { path, bytes }.fill("", network.tensors())
+}
+
 fn prefixed<'a>(
     prefix: &'a str,
     tensors: impl Iterator<Item = &'a Named> + 'a,
@@ -238,16 +249,16 @@ fn write<'a>(
 }
 
 /// A safetensors file in memory.
-struct WeightFile {
+struct WeightFile<'b> {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Cow<'b, [u8]>,
 }
 
-impl WeightFile {
+impl WeightFile<'_> {
     fn read(path: &Path) -> Result<Self, TrainError> {
         Ok(Self {
             path: path.to_owned(),
-            bytes: std::fs::read(path).map_err(TrainError::file(path))?,
+            bytes: Cow::Owned(std::fs::read(path).map_err(TrainError::file(path))?),
         })
     }
 

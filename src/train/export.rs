@@ -128,10 +128,7 @@ pub fn export(
     save_torchscript(&fold(network)?, &out.join(FILE_TORCHSCRIPT))?;
     let mut files = BTreeMap::new();
     for name in [FILE_TORCHSCRIPT, FILE_SAFETENSORS] {
-        let path = out.join(name);
-        let bytes = fs::metadata(&path).map_err(TrainError::file(&path))?.len();
-        let sha256 = sha256_hex(&path).map_err(TrainError::file(&path))?;
-        files.insert(name.to_owned(), FileEntry { sha256, bytes });
+        files.insert(name.to_owned(), entry(out, name)?);
     }
     let mut training = serde_json::json!({
         "recipe": state.recipe,
@@ -159,6 +156,17 @@ pub fn export(
     };
     write_manifest(&manifest, out)?;
     Ok(manifest)
+}
+
+/// Size and hash of a file of the folder.
+///
+/// # Errors
+/// [`TrainError::File`].
+pub fn entry(out: &Path, name: &str) -> Result<FileEntry, TrainError> {
+    let path = out.join(name);
+    let bytes = fs::metadata(&path).map_err(TrainError::file(&path))?.len();
+    let sha256 = sha256_hex(&path).map_err(TrainError::file(&path))?;
+    Ok(FileEntry { sha256, bytes })
 }
 
 /// Writes `model.json`.

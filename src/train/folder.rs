@@ -9,7 +9,7 @@ use super::{
     data::Dataset,
     eval::note_time,
     evaluate::Scores,
-    export::{Identity, export, write_manifest},
+    export::{Identity, entry, export, write_manifest},
     measure,
     network::Network,
     progress::{EpochRecord, say},
@@ -17,7 +17,7 @@ use super::{
     repeated::{Repeated, unseen_line},
     temperature::{self, calibration_line},
 };
-use crate::engine::{ModelFolder, Tempering, TorchScript};
+use crate::engine::{ModelFolder, Tempering, TorchScript, packed::FILE_CALIBRATION};
 
 /// Exports, then scores the exported `model.pt` in float through libtorch, so that the scores written down are those of the file.
 /// What int8 costs beside them is measured with its scales; `eval --record` replaces them by those of the engine that serves.
@@ -66,6 +66,12 @@ pub(super) fn write_folder(
             out,
         )?,
         None => quantise::without(&folder, out)?,
+    }
+    // Named only now: as long as it is not, the folder serves without int8 if this is where it ends.
+    if out.join(FILE_CALIBRATION).exists() {
+        let calibration = entry(out, FILE_CALIBRATION)?;
+        manifest.files.insert(FILE_CALIBRATION.to_owned(), calibration);
+        write_manifest(&manifest, out)?;
     }
     card::write(&manifest, out)?;
     say(&format!("model folder written to {}", out.display()));

@@ -14,7 +14,7 @@ fn folder(dir: &Path) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
     let model = dir.join("model");
     fs::create_dir(&model).unwrap();
-    for file in ["model.pt", "model.safetensors"] {
+    for file in ["model.pt", "model.safetensors", "model.int8.json"] {
         fs::copy(shipped.join(file), model.join(file)).unwrap();
     }
     // Without what was recorded, so that what is found was written here.

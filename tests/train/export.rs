@@ -115,6 +115,11 @@ fn an_export_agrees_with_its_checkpoint() {
         folder.manifest().files["model.safetensors"].sha256
     );
     assert!(fer_serve::engine::Calibration::load(&folder).unwrap().is_some());
+    // A scale that was changed is not the one whose cost was measured.
+    let changed = std::fs::read(out.join("model.int8.json")).unwrap();
+    std::fs::write(out.join("model.int8.json"), [&changed[..], b" "].concat()).unwrap();
+    let refused = ModelFolder::open(&out).unwrap_err().to_string();
+    assert!(refused.contains("model.int8.json"), "{refused}");
     // Without training rows none is written, and one for other weights does not stay.
     let file = out.join("model.int8.json");
     let mut other = int8.clone();
@@ -138,6 +143,13 @@ fn an_export_agrees_with_its_checkpoint() {
     );
     assert!(stderr(&again).contains("no model.int8.json was written"));
     assert!(!file.exists());
+    assert!(
+        !ModelFolder::open(&out)
+            .unwrap()
+            .manifest()
+            .files
+            .contains_key("model.int8.json")
+    );
 
     let (network, state) = load_average(&checkpoint).unwrap();
     assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);

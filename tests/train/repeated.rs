@@ -66,7 +66,7 @@ fn eval_scores_the_other_rows_by_themselves() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
     let folder = dir.path().join("model");
     fs::create_dir(&folder).unwrap();
-    for file in ["model.pt", "model.safetensors", "model.json"] {
+    for file in ["model.pt", "model.safetensors", "model.int8.json", "model.json"] {
         fs::copy(shipped.join(file), folder.join(file)).unwrap();
     }
     let eval = |data: &str, flags: &[&str]| {

@@ -76,6 +76,12 @@ impl Calibration {
             ));
         }
         found.ranges().map_err(invalid)?;
+        let shares = found.cost.map(|c| [c.accuracy_f32, c.accuracy_int8, c.agreement]);
+        if shares.is_some_and(|shares| shares.iter().any(|x| !(0.0..=1.0).contains(x))) {
+            return Err(invalid(
+                "accuracies and agreement are shares from 0 to 1".to_owned(),
+            ));
+        }
         Ok(Some(found))
     }
 

@@ -5,7 +5,7 @@ use tch::{Device, Kind};
 use super::pack::Plain;
 use crate::{
     engine::{EngineError, FILE_SAFETENSORS, InputSpec, ModelFolder},
-    train::{checkpoint::load_network, export::fold, network::Network},
+    train::{checkpoint::fill_network, export::fold, network::Network},
 };
 
 /// The weights of a model folder, ready to be packed.
@@ -18,14 +18,18 @@ pub struct PlainNetwork {
 }
 
 impl PlainNetwork {
-    /// Reads `model.safetensors`.
+    /// Takes `model.safetensors` as it was checked.
     ///
     /// # Errors
-    /// [`EngineError::Invalid`] if it is not this network's, [`EngineError::Torch`] if libtorch refuses.
+    /// [`EngineError::Packed`] if the folder has none, [`EngineError::Invalid`] if it is not this network's,
+    /// [`EngineError::Torch`] if libtorch refuses.
     pub fn load(folder: &ModelFolder) -> Result<Self, EngineError> {
         let path = folder.file(FILE_SAFETENSORS);
+        let weights = folder
+            .weights()
+            .ok_or_else(|| EngineError::Packed(format!("the model folder has no {FILE_SAFETENSORS}")))?;
         let network = Network::blank(Device::Cpu)?;
-        load_network(&path, &network).map_err(|e| EngineError::Invalid {
+        fill_network(&path, weights, &network).map_err(|e| EngineError::Invalid {
             path,
             reason: e.to_string(),
         })?;

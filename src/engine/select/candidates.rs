@@ -3,8 +3,7 @@
 use tch::Device;
 
 use crate::engine::{
-    Calibration, EngineError, FILE_SAFETENSORS, ModelFolder, Packed, PlainNetwork, Precision,
-    PrecisionRequest, packed::Ranges,
+    Calibration, EngineError, ModelFolder, Packed, PlainNetwork, Precision, PrecisionRequest, packed::Ranges,
 };
 
 /// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
@@ -21,11 +20,6 @@ pub(super) fn packed(
         return Err(EngineError::Packed(
             "runs on the CPU only; use --device cpu".to_owned(),
         ));
-    }
-    if !folder.manifest().files.contains_key(FILE_SAFETENSORS) {
-        return Err(EngineError::Packed(format!(
-            "the model folder has no {FILE_SAFETENSORS}"
-        )));
     }
     let network = PlainNetwork::load(folder)?;
     let mut built = Vec::new();
@@ -52,6 +46,12 @@ pub(super) fn packed(
         }
     }
     Ok(built)
+}
+
+/// Whether int8 would be among the candidates, as far as folder and flag have a say.
+pub(super) fn offers_int8(folder: &ModelFolder, device: Device, request: PrecisionRequest) -> bool {
+    let allowed = device == Device::Cpu && folder.weights().is_some() && request.allows(Precision::Int8);
+    allowed && int8_ranges(folder, request).is_ok()
 }
 
 /// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.

@@ -47,34 +47,49 @@ fn chosen(
 fn on_a_reload_what_serves_goes_on_serving_if_it_agrees() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let again = |engine, precision| {
-        let incumbent = EngineInfo {
-            engine,
+    let (auto, any) = (EngineRequest::Auto, PrecisionRequest::Auto);
+    let again = |folder: &ModelFolder, precision, int8| {
+        let info = EngineInfo {
+            engine: "packed",
             precision,
             device: "cpu".to_owned(),
         };
-        let (auto, any) = (EngineRequest::Auto, PrecisionRequest::Auto);
-        select(&folder, Device::Cpu, auto, any, Some(&incumbent)).unwrap()
+        select(folder, Device::Cpu, auto, any, Some(&Incumbent { info, int8 })).unwrap()
     };
-    for (engine, precision) in [("torchscript", "f32"), ("packed", "f32")] {
-        let chosen = again(engine, precision);
-        assert_eq!(
-            (chosen.info().engine, chosen.info().precision),
-            (engine, precision)
-        );
+    let kept = |chosen: &Chosen| {
+        assert_eq!((chosen.info().engine, chosen.info().precision), ("packed", "f32"));
         let [trial] = chosen.trials() else {
             panic!("no other is built: {:?}", chosen.trials())
         };
-        assert_eq!(
-            (trial.engine, trial.images_per_second),
-            (engine, [None; 2]),
-            "nothing is timed"
-        );
-    }
+        assert_eq!(trial.images_per_second, [None; 2], "nothing is timed");
+    };
+    kept(&again(&folder, "f32", false));
     // There is no calibration for int8, so the candidates are timed as at the start.
-    let chosen = again("packed", "int8");
+    let chosen = again(&folder, "int8", true);
     assert_ne!(chosen.info().precision, "int8");
     assert!(chosen.trials().iter().all(|t| t.images_per_second[0].is_some()));
+
+    // Once there is one, what served for the lack of it is no better than the others; what won beside it stays.
+    write_calibration(&folder, |c| c.cost = cost_of(0.0));
+    let chosen = again(&folder, "f32", false);
+    assert!(
+        chosen.trials().len() > 1 && chosen.serves().int8,
+        "{:?}",
+        chosen.trials()
+    );
+    kept(&again(&folder, "f32", true));
+}
+
+/// TorchScript serves where nothing else can, or for once: that must not outlive its reason.
+#[test]
+fn on_a_reload_torchscript_is_one_among_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let (auto, any) = (EngineRequest::Auto, PrecisionRequest::Auto);
+    let incumbent = chosen(&folder, EngineRequest::TorchScript, any).unwrap();
+    let again = select(&folder, Device::Cpu, auto, any, Some(incumbent.serves())).unwrap();
+    assert!(tried(&again, "f32") && again.trials().iter().any(|t| t.engine == "packed"));
+    assert_eq!(again.info().engine, "packed", "{:?}", again.trials());
 }
 
 fn tried(chosen: &Chosen, precision: &str) -> bool {
@@ -214,10 +229,13 @@ fn an_engine_that_does_not_agree_is_refused() {
     let int8 = auto.trials().iter().find(|t| t.precision == "int8").unwrap();
     assert!(int8.refused.is_some() && auto.info().precision != "int8");
     // On a reload it is tried first, and no second time.
-    let serving = EngineInfo {
-        engine: "packed",
-        precision: "int8",
-        device: "cpu".to_owned(),
+    let serving = Incumbent {
+        info: EngineInfo {
+            engine: "packed",
+            precision: "int8",
+            device: "cpu".to_owned(),
+        },
+        int8: true,
     };
     let (any, precision) = (EngineRequest::Auto, PrecisionRequest::Auto);
     let auto = select(&folder, Device::Cpu, any, precision, Some(&serving)).unwrap();

@@ -210,6 +210,17 @@ async fn sigterm_ends_it_cleanly_while_a_request_in_flight_is_finished() {
     assert_eq!(process.exit_code().await, Some(0));
 }
 
+/// The load is left where it is, inside libtorch: the process ends around it.
+#[tokio::test]
+async fn an_end_in_the_middle_of_a_reload_is_clean() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    let process = Process::start(&shipped, &["--drain-delay", "0s"]).await;
+    process.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    process.signal("TERM");
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
 #[tokio::test]
 async fn sigint_ends_it_and_sighup_reloads() {
     let model = model::tiny();

@@ -86,7 +86,7 @@ inline size_t rows_in(const FerGemm &g, size_t m) {
 
 // ---- the matrix product -------------------------------------------------------------------------------
 
-#if defined(__AMX_TILE__)
+#if defined(FER_TABLE_TILES)
 #include "tiles.h"
 #else
 #include "vectors.h"
@@ -158,15 +158,15 @@ void conv1(const FerConv1 *args) {
 #define FER_JOIN(a, b) FER_JOIN2(a, b)
 
 // Tables named fer_<set>_<element>; dispatch.cpp lists them.
-#if defined(__AMX_TILE__)
+#if defined(FER_TABLE_TILES)
 extern const FerKernels FER_JOIN(FER_NAME, _bf16);
 extern const FerKernels FER_JOIN(FER_NAME, _int8);
 const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<true>, conv1, gather};
 const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<false>, conv1, gather};
-#elif defined(__AVX512BF16__)
+#elif defined(FER_TABLE_BF16)
 extern const FerKernels FER_JOIN(FER_NAME, _bf16);
 const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<Bf16>, conv1, gather};
-#elif defined(__AVX512VNNI__)
+#elif defined(FER_TABLE_INT8)
 extern const FerKernels FER_JOIN(FER_NAME, _int8);
 const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<Int8>, conv1, gather};
 #else
