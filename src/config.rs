@@ -92,7 +92,7 @@ struct RunArgs {
     /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 288 for each worker; 1024 to 3072 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
-    /// Connections that may be open; for one more, the one that has been idle longest is closed
+    /// Connections that may be open; for one more, the one that has been idle longest is closed (a pause within a body counts as idle after 5 s)
     #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
     max_connections: NonZeroUsize,
     /// Time for an answer once the request's body is there; then 504

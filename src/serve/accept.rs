@@ -112,7 +112,7 @@ impl Connection {
             ended = self.open(stream, acceptor) => if let Err(error) = ended {
                 tracing::debug!(error = error.to_string(), "connection ended");
             },
-            () = guest.asked_to_leave() => tracing::debug!("an idle connection made room"),
+            () = guest.asked_to_leave() => tracing::debug!("a connection that only waited made room"),
         }
     }
 
@@ -131,7 +131,8 @@ impl Connection {
         let routes = TowerToHyperService::new(self.router);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            let (in_flight, answer) = (guest.request(), routes.call(request));
+            let in_flight = guest.request();
+            let answer = routes.call(request.map(|body| in_flight.body(body)));
             async move {
                 let _in_flight = in_flight;
                 answer.await
