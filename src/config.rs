@@ -98,7 +98,7 @@ struct RunArgs {
     /// Time for an answer once the request's body is there; then 504
     #[arg(long, env = "FER_REQUEST_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = positive)]
     request_timeout: Duration,
-    /// Time for a request's head to arrive; an idle connection is closed after it, too
+    /// Time for a request's head to arrive, the first one with the TLS handshake before it; an idle connection is closed after it, too
     #[arg(long, env = "FER_HEADER_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = positive)]
     header_timeout: Duration,
     /// Time for a request's body to arrive; then 408

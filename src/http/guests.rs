@@ -57,6 +57,8 @@ pub struct Guest {
 
 #[derive(Debug, Default)]
 struct Busy {
+    /// There has been one.
+    asked: bool,
     requests: usize,
     /// How many of them only wait for their bodies.
     awaiting: usize,
@@ -138,6 +140,7 @@ impl Guest {
     #[must_use]
     pub fn request(self: &Arc<Self>) -> InFlight {
         let mut busy = lock(&self.busy);
+        busy.asked = true;
         busy.requests += 1;
         self.line_up(&mut busy);
         InFlight(Arc::new(Asked {
@@ -152,6 +155,25 @@ impl Guest {
         // A request, or the rest of one, may have come in between; it is answered first.
         while lock(&self.busy).has_work() {
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Whether it has ever sent a request's head.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        lock(&self.busy).asked
+    }
+
+    /// Comes back when the guest has had no request in flight for that long.
+    pub async fn idle_for(&self, time: Duration) {
+        loop {
+            let now = Instant::now();
+            let since = lock(&self.busy).idle_since().unwrap_or(now);
+            match since.checked_add(time) {
+                Some(end) if end <= now => return,
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -180,6 +202,10 @@ impl Guest {
 }
 
 impl Busy {
+    fn idle_since(&self) -> Option<Instant> {
+        self.turn.filter(|_| self.requests == 0).map(|(since, _)| since)
+    }
+
     fn has_work(&self) -> bool {
         self.requests > self.awaiting
     }

@@ -27,7 +27,6 @@
 pub mod access;
 pub mod admin;
 pub mod body;
-pub mod connection;
 pub mod console;
 pub mod contract;
 pub mod faces;

@@ -1,6 +1,6 @@
 //! Connections: accepted within a limit, served, and ended with what they are answering finished.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::Request};
 use hyper::{
@@ -25,7 +25,6 @@ use crate::{
         self, App,
         access::Peer,
         admin::Port,
-        connection::FirstBytes,
         guests::{Guest, Guests},
     },
     tls::Tls,
@@ -122,7 +121,8 @@ fn accepted_already(listener: TcpListener) -> Vec<Newcomer> {
 struct Reception {
     router: Router,
     builder: auto::Builder<TokioExecutor>,
-    /// For the handshake, for the first bytes, and for every head.
+    /// For every head; for the first one counted from the connection's beginning, the handshake included. Idle connections
+    /// are closed after it.
     time: Duration,
     /// Nothing more is to be asked.
     end: CancellationToken,
@@ -173,7 +173,10 @@ impl Reception {
         match tls {
             None => self.converse(stream, peer, guest).await,
             Some(acceptor) => {
-                let stream = tokio::time::timeout(self.time, acceptor.accept(stream)).await??;
+                let stream = tokio::select! {
+                    stream = acceptor.accept(stream) => stream?,
+                    () = guest.idle_for(self.time) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                };
                 self.converse(stream, peer, guest).await
             }
         }
@@ -196,15 +199,29 @@ impl Reception {
                 answer.await
             }
         });
-        let io = TokioIo::new(FirstBytes::new(stream, self.time));
+        let io = TokioIo::new(stream);
         let mut connection = pin!(self.builder.serve_connection(io, service));
-        tokio::select! {
+        let idle = tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
-            () = self.last_requests() => {}
+            () = self.last_requests() => false,
+            // hyper has timers for HTTP/1 only, and none before it knows which of the two is spoken.
+            () = guest.idle_for(self.time) => true,
+        };
+        if !idle {
+            connection.as_mut().graceful_shutdown();
+            return connection.await;
         }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+        if guest.has_asked() {
+            connection.as_mut().graceful_shutdown();
+            // Who takes neither the farewell nor the last answer has had time for both.
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                () = guest.idle_for(self.time.saturating_mul(2)) => {}
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
 
     /// Comes back when no more requests are waited for on a connection that begins now.
