@@ -92,13 +92,13 @@ struct RunArgs {
     /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 288 for each worker; 1024 to 3072 on CUDA]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
-    /// Connections that may be open; for one more, the one that has been idle longest is closed
+    /// Connections that may be open; for one more, the one that has been idle longest is closed (a pause within a body counts as idle after 5 s)
     #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
     max_connections: NonZeroUsize,
     /// Time for an answer once the request's body is there; then 504
     #[arg(long, env = "FER_REQUEST_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = positive)]
     request_timeout: Duration,
-    /// Time for a request's head to arrive; an idle connection is closed after it, too
+    /// Time for a request's head to arrive, the first one with the TLS handshake before it; an idle connection is closed after it, too
     #[arg(long, env = "FER_HEADER_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = positive)]
     header_timeout: Duration,
     /// Time for a request's body to arrive; then 408

@@ -1,11 +1,12 @@
-//! `fer-serve healthcheck`: is a server ready? Without a runtime, and without more than a few kilobytes.
+//! `fer-serve healthcheck`: is a server ready? Without a runtime, and without much memory.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
 };
 
 use tokio_rustls::rustls::{
@@ -48,7 +49,7 @@ pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
             path: "/readyz".to_owned(),
         }),
     };
-    match target.and_then(|target| ask(&target).map_err(|e| format!("{}: {e}", target.url()))) {
+    match target.and_then(|target| within(HEALTH_TIMEOUT, target)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -98,22 +99,28 @@ fn parse_url(url: &str) -> Result<Target, String> {
     })
 }
 
+/// Asks on a thread that nobody waits for longer than `time`: the timeouts of a socket begin anew with every byte, and
+/// looking up a name has none.
+fn within(time: Duration, target: Target) -> Result<(), String> {
+    let url = target.url();
+    let (tell, told) = mpsc::channel();
+    let asking = thread::Builder::new().spawn(move || tell.send(ask(&target)));
+    let answer = match asking {
+        Ok(_) => told.recv_timeout(time).unwrap_or_else(|e| match e {
+            mpsc::RecvTimeoutError::Timeout => Err(format!("no answer within {} s", time.as_secs_f64())),
+            mpsc::RecvTimeoutError::Disconnected => Err("the health check failed".to_owned()),
+        }),
+        Err(error) => Err(format!("no thread to ask on: {error}")),
+    };
+    answer.map_err(|e| format!("{url}: {e}"))
+}
+
 fn ask(target: &Target) -> Result<(), String> {
-    let deadline = Instant::now() + HEALTH_TIMEOUT;
-    let left = || {
-        deadline
-            .checked_duration_since(Instant::now())
-            .filter(|d| !d.is_zero())
-            .ok_or_else(|| "no answer within 2 s".to_owned())
-    };
-    let text = |e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer within 2 s".to_owned(),
-        _ => e.to_string(),
-    };
+    let text = |e: io::Error| e.to_string();
     let mut error = "the host has no address".to_owned();
     let mut stream = None;
     for address in target.host.to_socket_addrs().map_err(text)? {
-        match TcpStream::connect_timeout(&address, left()?) {
+        match TcpStream::connect(address) {
             Ok(s) => {
                 stream = Some(s);
                 break;
@@ -122,8 +129,6 @@ fn ask(target: &Target) -> Result<(), String> {
         }
     }
     let stream = stream.ok_or(error)?;
-    stream.set_write_timeout(Some(left()?)).map_err(text)?;
-    stream.set_read_timeout(Some(left()?)).map_err(text)?;
     let status = if target.tls {
         let client = client(&target.host).map_err(|e| e.to_string())?;
         status_line(StreamOwned::new(client, stream), target)
@@ -215,6 +220,8 @@ fn check_status(line: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -253,6 +260,22 @@ mod tests {
         for host in ["fer:443", "127.0.0.1:8443", "[::1]:8443"] {
             assert!(client(host).is_ok(), "{host}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_drips_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = parse_url(&url).unwrap();
+        // A byte a second, for as long as anybody listens; who waits for it waits for minutes.
+        thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            while stream.write_all(b"H").is_ok() {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+        let refused = within(Duration::from_millis(200), target);
+        assert_eq!(refused, Err(format!("{url}/readyz: no answer within 0.2 s")));
     }
 
     #[test]

@@ -17,6 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{App, place::NoPlace, problem::Problem};
 use crate::metrics::Rejected;
 
+/// After its answer, a client may pause that long before the rest of its body is no longer waited for.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// A body in memory, and its share of the memory for bodies.
 #[derive(Debug)]
 pub struct Held {
@@ -201,104 +204,36 @@ impl Rest {
         lock(&self.0).received
     }
 
-    /// Takes in and throws away what was left unread, up to `limit` bytes and for `time` at most. Many
-    /// clients read an answer only after sending their whole request; closing on them before that makes
-    /// the kernel answer with a reset that overtakes the response.
+    /// Takes in and throws away what was left unread, in the background: at most `limit` bytes, for `time` at most,
+    /// and no longer than [`PAUSE`] without a byte. Many clients read an answer only after sending their whole request;
+    /// closing on them before that makes the kernel answer with a reset that overtakes the response.
     ///
-    /// With `expects_continue` an untouched body is left alone: the client has not begun to send it.
-    pub async fn discard(self, expects_continue: bool, limit: u64, time: Duration) {
+    /// False if it is left alone and the connection will end: it is longer than `limit`, or with `expects_continue`
+    /// untouched, so that the client has not begun to send it.
+    #[must_use]
+    pub fn discard(self, expects_continue: bool, limit: u64, time: Duration) -> bool {
         let (rest, polled) = {
             let mut state = lock(&self.0);
             (state.rest.take(), state.polled)
         };
-        let Some(mut body) = rest else { return };
+        let Some(body) = rest else { return true };
         if (expects_continue && !polled) || body.size_hint().lower() > limit {
+            return false;
+        }
+        tokio::spawn(tokio::time::timeout(time, take_in(body, limit)));
+        true
+    }
+}
+
+async fn take_in(mut body: Body, limit: u64) {
+    let mut taken = 0u64;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PAUSE, body.frame()).await {
+        taken = taken.saturating_add(frame.data_ref().map_or(0, Bytes::len) as u64);
+        if taken > limit {
             return;
         }
-        let all = async {
-            let mut taken = 0u64;
-            while let Some(Ok(frame)) = body.frame().await {
-                taken = taken.saturating_add(frame.data_ref().map_or(0, Bytes::len) as u64);
-                if taken > limit {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(time, all).await;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::VecDeque;
-
-    /// A body of chunks of these sizes.
-    struct Chunks(VecDeque<usize>);
-
-    impl HttpBody for Chunks {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Ready(
-                self.0
-                    .pop_front()
-                    .map(|n| Ok(Frame::data(Bytes::from(vec![7; n])))),
-            )
-        }
-    }
-
-    fn chunks(sizes: &[usize]) -> Body {
-        Body::new(Chunks(sizes.iter().copied().collect()))
-    }
-
-    #[tokio::test]
-    async fn a_body_holds_its_share_of_memory_until_it_is_dropped() {
-        let room = Arc::new(Semaphore::new(10));
-        let held = collect(&room, chunks(&[1000, 25, 3000]), 1 << 20).await.unwrap();
-        assert_eq!(held.bytes.len(), 4025);
-        assert_eq!(room.available_permits(), 6);
-        assert!(matches!(
-            collect(&room, chunks(&[7000]), 1 << 20).await,
-            Err(Refusal::NoRoom)
-        ));
-        assert_eq!(
-            room.available_permits(),
-            6,
-            "a refused body gives back what it had"
-        );
-        drop(held);
-        assert_eq!(room.available_permits(), 10);
-    }
-
-    #[tokio::test]
-    async fn the_limit_holds_without_a_content_length() {
-        let room = Arc::new(Semaphore::new(1000));
-        assert!(collect(&room, chunks(&[50, 50]), 100).await.is_ok());
-        assert!(matches!(
-            collect(&room, chunks(&[50, 51]), 100).await,
-            Err(Refusal::TooLarge)
-        ));
-    }
-
-    #[tokio::test]
-    async fn what_a_handler_leaves_is_kept_and_counted() {
-        let (mut body, rest) = watch(chunks(&[10, 20, 30]));
-        body.frame().await.unwrap().unwrap();
-        assert_eq!(rest.received(), 10);
-        drop(body);
-        let kept = lock(&rest.0).rest.take().unwrap();
-        assert_eq!(kept.collect().await.unwrap().to_bytes().len(), 50);
-    }
-
-    #[tokio::test]
-    async fn a_body_read_to_its_end_leaves_nothing() {
-        let (body, rest) = watch(chunks(&[10, 20]));
-        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 30);
-        assert_eq!(rest.received(), 30);
-        assert!(lock(&rest.0).rest.is_none());
-    }
-}
+pub(super) mod tests;

@@ -1,36 +1,47 @@
 //! Who is connected, so that connections that only wait never keep others out.
 //!
-//! `--max-connections` may be open. When one more comes, the one that has waited longest without a request in
-//! flight has to go: a client that says nothing, or its request's head a byte at a time, holds a place for as long
-//! as nobody else wants it.
+//! `--max-connections` may be open. When one more comes, the one that has waited longest for its client has to go: a
+//! client that says nothing, or its request's head or body a byte at a time, holds a place for as long as nobody else
+//! wants it. Who uploads is given [`PATIENCE`] more than who is idle. Who has work in flight never goes.
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    task::{Context, Poll},
+    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Where every guest was busy, how long until they are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A client that pauses within its request's body counts as idle that much later: uploads stall now and then. Not for
+/// ever, or else bodies that never come would drive out everybody who is about to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The connections that are open.
 #[derive(Debug)]
 pub struct Guests {
     room: Arc<Semaphore>,
-    /// Those without a request that nobody has asked to leave; first the one that has waited longest. In order, because a
-    /// flood of connections asks for the first thousands of times a second.
-    waiting: Mutex<BTreeMap<Since, CancellationToken>>,
+    /// Those that only wait for their clients and that nobody has asked to leave; first the one to go first. In order,
+    /// because a flood of connections asks for the first thousands of times a second.
+    waiting: Mutex<BTreeMap<Turn, CancellationToken>>,
     next: AtomicU64,
 }
 
-/// Since when a guest has waited, and its number: two may have come at the same time.
-type Since = (Instant, u64);
+/// Since when a guest counts as idle, and its number: two may have come at the same time.
+type Turn = (Instant, u64);
 
 /// One connection's place, given back when dropped.
 #[derive(Debug)]
@@ -44,16 +55,36 @@ pub struct Guest {
     _place: OwnedSemaphorePermit,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Busy {
+    /// There has been one.
+    asked: bool,
     requests: usize,
-    /// When the last request ended (or the connection began).
-    since: Instant,
+    /// How many of them only wait for their bodies.
+    awaiting: usize,
+    /// Its place in the line of those that wait.
+    turn: Option<Turn>,
 }
 
 /// A request in flight, until dropped. The connection's place is held for as long.
 #[derive(Debug)]
-pub struct InFlight(Arc<Guest>);
+pub struct InFlight(Arc<Asked>);
+
+#[derive(Debug)]
+struct Asked {
+    guest: Arc<Guest>,
+    /// Locked after [`Guest::busy`].
+    stage: Mutex<Stage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Work,
+    /// Nothing to do before more of the body comes.
+    Awaiting,
+    /// Answered, though the rest of its body may still be taken in.
+    Over,
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +102,7 @@ impl Guests {
     }
 
     /// A place for a connection that is there already; whoever has waited longest leaves for it. If all have
-    /// requests in flight it waits until one has none.
+    /// work in flight it waits until one has none.
     pub async fn admit(self: &Arc<Self>) -> Arc<Guest> {
         let place = loop {
             if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
@@ -87,13 +118,10 @@ impl Guests {
             guests: Arc::clone(self),
             number: self.next.fetch_add(1, Ordering::Relaxed),
             leave: CancellationToken::new(),
-            busy: Mutex::new(Busy {
-                requests: 0,
-                since: Instant::now(),
-            }),
+            busy: Mutex::default(),
             _place: place,
         };
-        guest.wait(&lock(&guest.busy));
+        guest.line_up(&mut lock(&guest.busy));
         Arc::new(guest)
     }
 
@@ -112,100 +140,175 @@ impl Guest {
     #[must_use]
     pub fn request(self: &Arc<Self>) -> InFlight {
         let mut busy = lock(&self.busy);
-        if busy.requests == 0 {
-            lock(&self.guests.waiting).remove(&(busy.since, self.number));
-        }
+        busy.asked = true;
         busy.requests += 1;
-        InFlight(Arc::clone(self))
+        self.line_up(&mut busy);
+        InFlight(Arc::new(Asked {
+            guest: Arc::clone(self),
+            stage: Mutex::new(Stage::Work),
+        }))
     }
 
-    /// Comes back when the guest has been asked to leave and has no request in flight.
+    /// Comes back when the guest has been asked to leave and has no work in flight.
     pub async fn asked_to_leave(&self) {
         self.leave.cancelled().await;
-        // A request may have come in between; it is answered first.
-        while lock(&self.busy).requests > 0 {
+        // A request, or the rest of one, may have come in between; it is answered first.
+        while lock(&self.busy).has_work() {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Takes its place in the line of those that wait.
-    fn wait(&self, busy: &Busy) {
-        if !self.leave.is_cancelled() {
-            lock(&self.guests.waiting).insert((busy.since, self.number), self.leave.clone());
+    /// Whether it has ever sent a request's head.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        lock(&self.busy).asked
+    }
+
+    /// Comes back when the guest has had no request in flight for that long.
+    pub async fn idle_for(&self, time: Duration) {
+        loop {
+            let now = Instant::now();
+            let since = lock(&self.busy).idle_since().unwrap_or(now);
+            match since.checked_add(time) {
+                Some(end) if end <= now => return,
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
         }
+    }
+
+    /// Goes to the end of the line of those that wait, or leaves it.
+    fn line_up(&self, busy: &mut Busy) {
+        let turn = (!busy.has_work() && !self.leave.is_cancelled()).then(|| {
+            let patience = if busy.requests > 0 {
+                PATIENCE
+            } else {
+                Duration::ZERO
+            };
+            (Instant::now() + patience, self.number)
+        });
+        let before = std::mem::replace(&mut busy.turn, turn);
+        if before.is_none() && turn.is_none() {
+            return;
+        }
+        let mut waiting = lock(&self.guests.waiting);
+        if let Some(before) = before {
+            waiting.remove(&before);
+        }
+        if let Some(turn) = turn {
+            waiting.insert(turn, self.leave.clone());
+        }
+    }
+}
+
+impl Busy {
+    fn idle_since(&self) -> Option<Instant> {
+        self.turn.filter(|_| self.requests == 0).map(|(since, _)| since)
+    }
+
+    fn has_work(&self) -> bool {
+        self.requests > self.awaiting
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let since = lock(&self.busy).since;
-        lock(&self.guests.waiting).remove(&(since, self.number));
+        if let Some(turn) = lock(&self.busy).turn {
+            lock(&self.guests.waiting).remove(&turn);
+        }
+    }
+}
+
+impl InFlight {
+    /// The request's body; while more of it is awaited, the request is no work.
+    pub fn body(&self, body: Incoming) -> Body {
+        self.awaited(Body::new(body))
+    }
+
+    fn awaited(&self, body: Body) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        let request = Arc::clone(&self.0);
+        Body::new(Awaited {
+            body,
+            request,
+            pending: false,
+        })
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut busy = lock(&self.0.busy);
-        busy.requests = busy.requests.saturating_sub(1);
-        busy.since = Instant::now();
-        if busy.requests == 0 {
-            self.0.wait(&busy);
+        self.0.comes_to(Stage::Over);
+    }
+}
+
+impl Asked {
+    fn comes_to(&self, stage: Stage) {
+        let mut busy = lock(&self.guest.busy);
+        let mut now = lock(&self.stage);
+        if *now == Stage::Over {
+            return;
+        }
+        match std::mem::replace(&mut *now, stage) {
+            Stage::Awaiting => busy.awaiting = busy.awaiting.saturating_sub(1),
+            Stage::Work | Stage::Over => {}
+        }
+        match stage {
+            Stage::Awaiting => busy.awaiting += 1,
+            Stage::Over => busy.requests = busy.requests.saturating_sub(1),
+            Stage::Work => {}
+        }
+        self.guest.line_up(&mut busy);
+    }
+}
+
+/// A body that tells when it is awaited.
+#[derive(Debug)]
+struct Awaited {
+    body: Body,
+    request: Arc<Asked>,
+    pending: bool,
+}
+
+impl Awaited {
+    fn is_pending(&mut self, pending: bool) {
+        if self.pending != pending {
+            self.pending = pending;
+            let stage = if pending { Stage::Awaiting } else { Stage::Work };
+            self.request.comes_to(stage);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl HttpBody for Awaited {
+    type Data = Bytes;
+    type Error = axum::Error;
 
-    #[tokio::test]
-    async fn the_one_that_waited_longest_leaves_and_never_one_with_a_request() {
-        let guests = Guests::new(3);
-        let (first, second, third) = (guests.admit().await, guests.admit().await, guests.admit().await);
-        let busy = first.request();
-        // Its request is over: it has waited for less time than the third.
-        drop(second.request());
-        let admitted = tokio::spawn({
-            let guests = Arc::clone(&guests);
-            async move { guests.admit().await }
-        });
-        third.asked_to_leave().await;
-        assert!(!first.leave.is_cancelled() && !second.leave.is_cancelled());
-        drop(third);
-        let fourth = admitted.await.unwrap();
-        assert_eq!(lock(&guests.waiting).len(), 2, "the second and the fourth");
-
-        assert!(guests.send_one_away() && second.leave.is_cancelled());
-        assert!(guests.send_one_away() && fourth.leave.is_cancelled());
-        assert!(!guests.send_one_away(), "the first has a request in flight");
-        drop(busy);
-        assert!(guests.send_one_away());
-        first.asked_to_leave().await;
-        drop((first, second, fourth));
-        assert_eq!(guests.room.available_permits(), 3);
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.is_pending(frame.is_pending());
+        frame
     }
 
-    #[tokio::test]
-    async fn nobody_who_has_gone_is_asked_to_leave() {
-        let guests = Guests::new(2);
-        let (idle, busy) = (guests.admit().await, guests.admit().await);
-        let request = busy.request();
-        drop((idle, busy));
-        assert!(!guests.send_one_away() && guests.room.available_permits() == 1);
-        // An HTTP/2 request may end after its connection.
-        drop(request);
-        assert!(!guests.send_one_away() && guests.room.available_permits() == 2);
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_is_asked_to_leave_answers_first() {
-        let guests = Guests::new(1);
-        let guest = guests.admit().await;
-        assert!(guests.send_one_away());
-        let late = guest.request();
-        let asked = tokio::time::timeout(Duration::from_secs(5), guest.asked_to_leave());
-        assert!(asked.await.is_err(), "its request is still in flight");
-        drop(late);
-        guest.asked_to_leave().await;
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.is_pending(false);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! A request passes, from the outside in:
 //!
 //! 1. [`observe`]: request id, log line, metrics; writes the body of every [`Problem`], whoever raised it;
-//!    takes in what is left of a refused body, so that the client reads the answer and not a reset
+//!    takes in what is left of a refused body after the answer, so that the client reads it and not a reset
 //! 2. CORS, if origins are configured
 //! 3. compression of answers above a kilobyte, for clients that ask for it
 //! 4. a catcher of panics, which makes them a 500
@@ -27,7 +27,6 @@
 pub mod access;
 pub mod admin;
 pub mod body;
-pub mod connection;
 pub mod console;
 pub mod contract;
 pub mod faces;

@@ -247,7 +247,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
         done: false,
         app: Arc::clone(&app),
     };
-    let expects_continue = request.headers().contains_key(header::EXPECT);
+    let expects_continue = expects_continue(&request);
     let v2 = v2::is_under(request.uri().path());
     let http1 = request.version() <= Version::HTTP_11;
     let (mut parts, body) = request.into_parts();
@@ -262,16 +262,16 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
         let body = problem.body(Some(observed.id.as_str()));
         write_problem(&mut response, problem, &if v2 { body.with_error() } else { body });
     }
-    // A body that is late already is not waited for again.
-    if response.status() != StatusCode::REQUEST_TIMEOUT {
-        let limit = app.config.max_body.saturating_mul(DISCARD_FACTOR);
-        rest.discard(expects_continue, limit, app.config.body_timeout)
-            .await;
-    }
+    // The answer does not wait for it. On HTTP/2 a stream ends by itself, and a body that is late already is not waited
+    // for again.
+    let limit = app.config.max_body.saturating_mul(DISCARD_FACTOR);
+    let over = http1
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+        && !rest.discard(expects_continue, limit, app.config.body_timeout);
     if let Some(value) = response.extensions().get::<Timing>().and_then(Timing::header) {
         response.headers_mut().insert(SERVER_TIMING, value);
     }
-    if http1 && app.draining() {
+    if over || (http1 && app.draining()) {
         // Lets clients and proxies move on before the connection is closed under them.
         response
             .headers_mut()
@@ -280,6 +280,13 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     response.headers_mut().insert(REQUEST_ID, observed.id.0.clone());
     observed.answered(&response, bytes_in, problem.as_ref());
     response
+}
+
+/// Whether the client waits for `100 Continue` before it sends the body (hyper answers no other expectation).
+fn expects_continue(request: &Request) -> bool {
+    let expected = request.headers().get(header::EXPECT);
+    request.version() > Version::HTTP_10
+        && expected.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// The problem a handler raised, or one for an error that came from a layer.

@@ -115,31 +115,10 @@ impl HttpBody for Awaited {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use http_body_util::BodyExt;
-    use tokio::sync::mpsc;
 
     use super::*;
-
-    /// A body that is fed through a channel.
-    struct Fed(mpsc::UnboundedReceiver<Bytes>);
-
-    impl HttpBody for Fed {
-        type Data = Bytes;
-        type Error = Infallible;
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            self.0.poll_recv(cx).map(|b| b.map(|b| Ok(Frame::data(b))))
-        }
-    }
-
-    fn fed() -> (mpsc::UnboundedSender<Bytes>, Body) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Body::new(Fed(receiver)))
-    }
+    use crate::http::body::tests::fed;
 
     async fn given_back(room: &Semaphore) {
         while room.available_permits() == 0 {

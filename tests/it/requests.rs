@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Method, header::HeaderValue};
 
 use crate::support::{Answer, Raw, Server, model, pictures, raw};
@@ -232,4 +234,70 @@ async fn what_is_not_http_is_refused_and_the_connection_closed() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
     assert_eq!(server.get("/livez").await.status, 200);
+}
+
+/// A body of which nothing ever comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// Were the bodies waited for, the answers would come in an hour.
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_the_body() {
+    let folder = model::tiny();
+    let server = Server::start(folder.path(), &["--body-timeout", "1h"]).await;
+    let post = Method::POST;
+    let length = ("content-length", "100000");
+    for (path, headers, status, code) in [
+        ("/nowhere", &[length][..], 404, "not_found"),
+        ("/livez", &[length], 405, "method_not_allowed"),
+        (
+            "/predict",
+            &[length, ("content-type", "text/plain")],
+            415,
+            "unsupported_media_type",
+        ),
+        ("/nowhere", &[length, ("expect", "something")], 404, "not_found"),
+    ] {
+        let mut raw = Raw::connect(server.address).await;
+        raw.send(raw::head(&post, path, headers)).await;
+        let answer = raw.answer(&post, path).await;
+        answer.problem(status, code);
+        // It may be used again if the rest comes.
+        assert!(answer.headers.get("connection").is_none(), "{path}");
+    }
+    // Who waits to be asked for the body will not be, and learns that the connection is over.
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(raw::head(
+        &post,
+        "/nowhere",
+        &[length, ("expect", "100-Continue")],
+    ))
+    .await;
+    let answer = raw.answer(&post, "/nowhere").await;
+    answer.problem(404, "not_found");
+    assert_eq!(answer.header("connection"), "close");
+    assert!(raw.closed().await);
+
+    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = axum::http::Request::post("http://localhost/nowhere")
+        .body(Never)
+        .unwrap();
+    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    Answer::checked(&post, "/nowhere", parts.status, parts.headers, body).problem(404, "not_found");
 }

@@ -238,3 +238,20 @@ async fn idle_connections_keep_nobody_out() {
     let open = descriptors(&process);
     assert!(open <= before + 110, "{open} descriptors, {before} before");
 }
+
+/// Bodies that never come, on three times as many connections as may be open.
+#[tokio::test]
+async fn bodies_that_never_come_keep_nobody_out() {
+    let model = model::tiny();
+    let flags = ["--max-connections", "20", "--body-timeout", "1h"];
+    let process = Process::start(model.path(), &flags).await;
+    let mut waiting = Vec::new();
+    for n in 0..60 {
+        let mut stream = connect(process.address).await;
+        stream.write_all(head(10).as_bytes()).await.unwrap();
+        stream.write_all(&b"body"[..n % 4]).await.unwrap();
+        waiting.push(stream);
+    }
+    Others::start(process.address).all_answered().await;
+    assert_eq!(to_end(&mut waiting[0]).await, "");
+}

@@ -154,3 +154,26 @@ async fn a_head_that_swells() {
     }
     held_off("a head that swells", frames, true, false).await;
 }
+
+/// It asks once, and then does nothing but answer pings.
+#[tokio::test]
+async fn an_idle_connection_is_closed_though_it_answers_pings() {
+    let model = model::tiny();
+    let process = Process::start(model.path(), &["--header-timeout", "400ms"]).await;
+    let mut stream = connect(process.address).await;
+    let asked = frame(HEADERS, END_STREAM | END_HEADERS, 1, LIVEZ);
+    stream.write_all(&asked).await.unwrap();
+    let mut head = [0; 9];
+    // Were it not closed, this would not come to an end.
+    while stream.read_exact(&mut head).await.is_ok() {
+        let [a, b, c, kind, flags, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        if stream.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        if kind == PING && flags == 0 {
+            let _ = stream.write_all(&frame(PING, 1, 0, &payload)).await;
+        }
+    }
+    Others::start(process.address).all_answered().await;
+}
