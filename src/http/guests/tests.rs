@@ -123,9 +123,10 @@ async fn what_is_taken_in_after_the_answer_is_no_request() {
     assert!(!lock(&guest.busy).has_work() && guests.send_one_away());
     drop(body);
     guest.asked_to_leave().await;
-    let busy = lock(&guest.busy);
-    assert_eq!((busy.requests, busy.awaiting), (0, 0));
-    drop(busy);
+    {
+        let busy = lock(&guest.busy);
+        assert_eq!((busy.requests, busy.awaiting), (0, 0));
+    }
     // A body that is there, or is none, is not waited for.
     let request = guest.request();
     assert!(request.awaited(Body::empty()).frame().await.is_none());
