@@ -79,7 +79,21 @@ fn webp(bytes: &[u8], limits: &Limits) -> Result<(), ImageError> {
     webp_chunks(rest.get(..length).ok_or_else(cut_short)?, None, limits)
 }
 
+/// Bytes that a lossless bitstream may have beyond four for each pixel, which is what it has uncompressed.
+const LOSSLESS_SLACK: u64 = 16 << 10;
+
+/// Refuses a lossless bitstream of more bytes than its pixels have: its code groups, for each of which the decoder builds trees of 40 kB,
+/// are bounded by nothing else.
+fn lossless_fits(length: usize, (width, height): (u32, u32)) -> Result<(), ImageError> {
+    let pixels = u64::from(width).saturating_mul(height.into());
+    if length as u64 > pixels.saturating_mul(4).saturating_add(LOSSLESS_SLACK) {
+        return Err(ImageError::broken(Format::WebP, Reason::TooMuchMemory));
+    }
+    Ok(())
+}
+
 fn webp_chunks(mut rest: &[u8], frame: Option<(u32, u32)>, limits: &Limits) -> Result<(), ImageError> {
+    let mut canvas = frame;
     while let Some((&[a, b, c, d, l0, l1, l2, l3], after)) = rest.split_first_chunk() {
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         let Some(content) = after.get(..length) else {
@@ -111,6 +125,18 @@ fn webp_chunks(mut rest: &[u8], frame: Option<(u32, u32)>, limits: &Limits) -> R
         };
         if let Some((width, height)) = size {
             limits.check(Format::WebP, width, height)?;
+        }
+        if name == b"VP8X" {
+            canvas = size;
+        }
+        // An alpha plane is such a bitstream, too.
+        let lossless = match name {
+            b"VP8L" => size,
+            b"ALPH" => canvas,
+            _ => None,
+        };
+        if let Some(size) = lossless {
+            lossless_fits(length, size)?;
         }
         // With an alpha plane before it, the decoder trusts a frame's two sizes to be equal.
         if name == b"VP8 " && frame.is_some() && size != frame {

@@ -4,6 +4,7 @@
 //! never a picture with gray filling. A file without its end marker counts as cut short.
 
 use image::metadata::Orientation;
+use memchr::memmem;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
@@ -17,14 +18,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
         .set_max_width(side)
         .set_max_height(side)
         .set_strict_mode(false);
-    let patched;
-    let bytes = match markers.rgb_marked_at {
-        Some(at) => {
-            patched = with_byte(bytes, at, ADOBE_YCC);
-            patched.as_slice()
-        }
-        None => bytes,
-    };
+    let patched = markers.rgb_marked_at.map(|at| with_byte(bytes, at, ADOBE_YCC));
+    let patched = without_extended_xmp(patched.as_deref().unwrap_or(bytes)).or(patched);
+    let bytes = patched.as_deref().unwrap_or(bytes);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(broken)?;
     let info = decoder
@@ -76,6 +72,23 @@ fn broken(error: DecodeErrors) -> ImageError {
         _ => Reason::Damaged,
     };
     ImageError::broken_by(Format::Jpeg, reason, error)
+}
+
+/// How a segment of extended XMP begins (XMP specification, part 3, section 1.1.3.1).
+const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+
+/// A copy in which such segments are unknown ones; `None` if there are none. The decoder sorts all it has seen at each marker, and
+/// 20 MB of them take it minutes. Nobody reads what they say.
+fn without_extended_xmp(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut at = memmem::find_iter(bytes, EXTENDED_XMP).peekable();
+    at.peek()?;
+    let mut copy = bytes.to_vec();
+    for at in at {
+        if let Some(byte) = copy.get_mut(at) {
+            *byte = b'-';
+        }
+    }
+    Some(copy)
 }
 
 fn with_byte(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {

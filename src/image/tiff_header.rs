@@ -1,5 +1,9 @@
 //! TIFF's first directory, read before the decoder sees it.
 
+use std::io::Cursor;
+
+use tiff::{decoder::Decoder, tags::Tag};
+
 use super::{Format, ImageError, Reason};
 
 /// Values that a tag which the decoder reads may have: a strip for each of 65,535 rows, twice over.
@@ -14,8 +18,55 @@ const ASCII: u64 = 2;
 pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
     match longest(bytes) {
         Some(count) if count > MOST => Err(ImageError::broken(Format::Tiff, Reason::TooMuchMemory)),
-        _ => Ok(()),
+        _ => layout(bytes),
     }
+}
+
+/// Pixels that strips or tiles may have beyond the picture's own.
+const SLACK: u64 = 4 << 20;
+/// JPEG in TIFF, old and new (TIFF 6.0, section 22; Technical Note 2): decoded whole, whatever size it has itself.
+const JPEG: [u16; 2] = [6, 7];
+/// Floating point (TIFF 6.0, section 19).
+const FLOAT: u16 = 3;
+
+/// Refuses strips and tiles that are larger than the picture, or lie in the file more than once: the decoder makes room for
+/// a row of one, and decodes each of them, whatever the picture's size. What is not whole is for the decoder to say.
+fn layout(bytes: &[u8]) -> Result<(), ImageError> {
+    let refused = |reason| Err(ImageError::broken(Format::Tiff, reason));
+    let Ok(mut decoder) = Decoder::new(Cursor::new(bytes)) else {
+        return Ok(());
+    };
+    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten();
+    let compression = numbers(Tag::Compression).unwrap_or_default();
+    let format = numbers(Tag::SampleFormat).unwrap_or_default();
+    if compression.iter().any(|c| JPEG.map(u64::from).contains(c)) || format.contains(&u64::from(FLOAT)) {
+        return refused(Reason::Unsupported);
+    }
+    let samples = numbers(Tag::SamplesPerPixel).map_or(1, |n| n.first().copied().unwrap_or(1));
+    let bits = numbers(Tag::BitsPerSample).map_or(1, |n| n.into_iter().max().unwrap_or(1));
+    let lengths = numbers(Tag::TileByteCounts)
+        .or_else(|| numbers(Tag::StripByteCounts))
+        .unwrap_or_default();
+    let (Ok((width, height)), (chunk_width, chunk_height)) =
+        (decoder.dimensions(), decoder.chunk_dimensions())
+    else {
+        return Ok(());
+    };
+    let product = |n: &[u64]| n.iter().copied().fold(1, u64::saturating_mul);
+    let picture = product(&[width.into(), height.into()]);
+    let chunk = product(&[chunk_width.into(), chunk_height.into()]);
+    let row = product(&[chunk_width.into(), samples, bits.div_ceil(8)]);
+    let all = product(&[chunk, lengths.len() as u64]);
+    let stored = lengths.iter().copied().fold(0, u64::saturating_add);
+    let planes = samples.clamp(1, 8);
+    if row > SLACK.saturating_add(product(&[16, width.into()]))
+        || chunk > picture.max(SLACK)
+        || all > product(&[4, picture, planes]).saturating_add(SLACK)
+        || stored > bytes.len() as u64
+    {
+        return refused(Reason::TooMuchMemory);
+    }
+    Ok(())
 }
 
 /// Most values of a tag that the decoder reads (TIFF 6.0, section 2; BigTIFF has 64-bit offsets and counts). What is not whole is for the
@@ -98,6 +149,66 @@ mod tests {
             let long = [(256, 4, 1), (262, 3, MOST + 1)];
             let refused = check(&file(little, big, &long)).unwrap_err().to_string();
             assert!(refused.contains("too much memory"), "{refused}");
+        }
+    }
+
+    /// A 16×16 picture in 8-bit gray with these tags beside or instead of the usual ones: one strip of all rows.
+    fn picture(more: &[(u16, u32, u32)]) -> Vec<u8> {
+        let mut tags = std::collections::BTreeMap::from([
+            (256, (1, 16)),
+            (257, (1, 16)),
+            (258, (1, 8)),
+            (259, (1, 1)),
+            (262, (1, 1)),
+            (273, (1, 0)),
+            (277, (1, 1)),
+            (278, (1, 16)),
+            (279, (1, 256)),
+        ]);
+        if more.iter().any(|(tag, ..)| *tag == 322) {
+            tags.retain(|tag, _| ![273, 278, 279].contains(tag));
+        }
+        tags.extend(more.iter().map(|&(tag, count, value)| (tag, (count, value))));
+        let mut bytes = b"II\x2A\0\x08\0\0\0".to_vec();
+        bytes.extend((tags.len() as u16).to_le_bytes());
+        for (tag, (count, value)) in tags {
+            bytes.extend(u16::to_le_bytes(tag));
+            bytes.extend(4_u16.to_le_bytes());
+            bytes.extend(count.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes.resize(1024, 0);
+        bytes
+    }
+
+    #[test]
+    fn strips_and_tiles_are_of_the_picture_and_of_the_file() {
+        assert!(check(&picture(&[])).is_ok());
+        let tiles = |width, length| [(322, 1, width), (323, 1, length), (324, 1, 0), (325, 1, 256)];
+        assert!(
+            check(&picture(&tiles(256, 256))).is_ok(),
+            "larger than the picture, as tiles are"
+        );
+        let refusal = |tags: &[(u16, u32, u32)]| match check(&picture(tags)) {
+            Err(error) => error.to_string(),
+            Ok(()) => panic!("{tags:?} {:?}", Decoder::new(Cursor::new(picture(tags))).err()),
+        };
+        for (name, tags) in [
+            ("a wide tile", &tiles(u32::MAX, 16)[..]),
+            ("a large one", &tiles(1 << 14, 1 << 14)),
+            ("more bytes than there are", &[(279, 1, 4096)]),
+            // Sixteen numbers from the header on: most are large.
+            (
+                "the same bytes again and again",
+                &[(278, 1, 1), (273, 16, 0), (279, 16, 0)],
+            ),
+        ] {
+            let text = refusal(tags);
+            assert!(text.contains("too much memory"), "{name}: {text}");
+        }
+        for tags in [(259, 1, 7), (259, 1, 6), (339, 1, 3)] {
+            let text = refusal(&[tags]);
+            assert!(!text.contains("too much memory"), "{tags:?}: {text}");
         }
     }
 

@@ -112,6 +112,11 @@ impl Cascade {
                     }
                 }
             }
+            // Merging compares each with each: a texture of which every window passes must not take minutes.
+            if found.len() > CANDIDATES {
+                found.select_nth_unstable_by(CANDIDATES, |a, b| b.score.total_cmp(&a.score));
+                found.truncate(CANDIDATES);
+            }
             // Windows of other levels are too large or too small to overlap that much.
             candidates.extend(merge::overlapping(&mut found, SAME_CANDIDATE));
         }

@@ -272,6 +272,34 @@ fn a_webp_frame_whose_bitstream_has_another_size_is_damaged() {
 }
 
 #[test]
+fn extended_xmp_is_not_collected() {
+    let jpeg = encode(Format::Jpeg, Color::L8, 16, 16, &face(16, 16));
+    let content = [
+        b"http://ns.adobe.com/xmp/extension/\0".as_slice(),
+        &[b'0'; 32],
+        &[0, 1, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    let length = (content.len() as u16 + 2).to_be_bytes();
+    let segment = [&[0xFF, 0xE1][..], &length, &content].concat();
+    // Sorted at each of them, a hundred thousand would take the better part of a minute.
+    let file = [&jpeg[..2], &segment.repeat(100_000), &jpeg[2..]].concat();
+    assert_eq!(luma_of(&file).pixels, luma_of(&jpeg).pixels);
+}
+
+#[test]
+fn a_lossless_webp_has_no_more_bytes_than_its_pixels() {
+    let pixels = [0x2F, 3, 0xC0, 0, 0];
+    let long = |length: usize| {
+        let mut stream = pixels.to_vec();
+        stream.resize(length, 0);
+        decode(&webp(&[(b"VP8L", &stream)]), &Limits::default()).unwrap_err()
+    };
+    assert_eq!(reason_of(&long(20 << 10)), Some(Reason::TooMuchMemory));
+    assert_ne!(reason_of(&long(16 << 10)), Some(Reason::TooMuchMemory));
+}
+
+#[test]
 fn a_webp_of_frames_in_frames_is_damaged_however_deep() {
     const LEVELS: u32 = 1_000_000;
     let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
