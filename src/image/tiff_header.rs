@@ -2,7 +2,10 @@
 
 use std::io::Cursor;
 
-use tiff::{decoder::Decoder, tags::Tag};
+use tiff::{
+    decoder::{ChunkType, Decoder},
+    tags::Tag,
+};
 
 use super::{Format, ImageError, Reason};
 
@@ -25,9 +28,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
 /// Pixels that strips or tiles may have beyond the picture's own.
 const SLACK: u64 = 4 << 20;
 /// JPEG in TIFF, old and new (TIFF 6.0, section 22; Technical Note 2): decoded whole, whatever size it has itself.
-const JPEG: [u16; 2] = [6, 7];
+const JPEG: [u64; 2] = [6, 7];
 /// Floating point (TIFF 6.0, section 19).
-const FLOAT: u16 = 3;
+const FLOAT: u64 = 3;
 
 /// Refuses strips and tiles that are larger than the picture, or lie in the file more than once: the decoder makes room for
 /// a row of one, and decodes each of them, whatever the picture's size. What is not whole is for the decoder to say.
@@ -36,35 +39,61 @@ fn layout(bytes: &[u8]) -> Result<(), ImageError> {
     let Ok(mut decoder) = Decoder::new(Cursor::new(bytes)) else {
         return Ok(());
     };
-    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten();
-    let compression = numbers(Tag::Compression).unwrap_or_default();
-    let format = numbers(Tag::SampleFormat).unwrap_or_default();
-    if compression.iter().any(|c| JPEG.map(u64::from).contains(c)) || format.contains(&u64::from(FLOAT)) {
-        return refused(Reason::Unsupported);
-    }
-    let samples = numbers(Tag::SamplesPerPixel).map_or(1, |n| n.first().copied().unwrap_or(1));
-    let bits = numbers(Tag::BitsPerSample).map_or(1, |n| n.into_iter().max().unwrap_or(1));
-    let lengths = numbers(Tag::TileByteCounts)
-        .or_else(|| numbers(Tag::StripByteCounts))
-        .unwrap_or_default();
-    let (Ok((width, height)), (chunk_width, chunk_height)) =
-        (decoder.dimensions(), decoder.chunk_dimensions())
-    else {
+    let Ok((width, height)) = decoder.dimensions() else {
         return Ok(());
     };
+    let tiled = decoder.get_chunk_type() == ChunkType::Tile;
+    let (chunk_width, chunk_height) = decoder.chunk_dimensions();
+    // A strip of more rows than the picture, as writers of a single one call it, has the picture's.
+    let chunk_height = if tiled {
+        chunk_height
+    } else {
+        chunk_height.min(height)
+    };
+    let [width, height, chunk_width, chunk_height] =
+        [width, height, chunk_width, chunk_height].map(u64::from);
+    let mut numbers = |tag| {
+        let found = decoder.find_tag_unsigned_vec::<u64>(tag);
+        found.ok().flatten().unwrap_or_default()
+    };
+    if numbers(Tag::Compression).iter().any(|c| JPEG.contains(c))
+        || numbers(Tag::SampleFormat).contains(&FLOAT)
+    {
+        return refused(Reason::Unsupported);
+    }
+    let samples = numbers(Tag::SamplesPerPixel).first().copied().unwrap_or(1);
+    let bits = numbers(Tag::BitsPerSample).into_iter().max().unwrap_or(1);
+    let (offsets, lengths) = if tiled {
+        (Tag::TileOffsets, Tag::TileByteCounts)
+    } else {
+        (Tag::StripOffsets, Tag::StripByteCounts)
+    };
+    let (offsets, lengths) = (numbers(offsets), numbers(lengths));
+    let file = bytes.len() as u64;
     let product = |n: &[u64]| n.iter().copied().fold(1, u64::saturating_mul);
-    let picture = product(&[width.into(), height.into()]);
-    let chunk = product(&[chunk_width.into(), chunk_height.into()]);
-    let row = product(&[chunk_width.into(), samples, bits.div_ceil(8)]);
+    let picture = product(&[width, height]);
+    let chunk = product(&[chunk_width, chunk_height]);
+    let row = product(&[chunk_width, samples, bits.div_ceil(8)]);
     let all = product(&[chunk, lengths.len() as u64]);
     let stored = lengths.iter().copied().fold(0, u64::saturating_add);
     let planes = samples.clamp(1, 8);
-    if row > SLACK.saturating_add(product(&[16, width.into()]))
+    if row > SLACK.saturating_add(product(&[16, width]))
         || chunk > picture.max(SLACK)
         || all > product(&[4, picture, planes]).saturating_add(SLACK)
-        || stored > bytes.len() as u64
     {
         return refused(Reason::TooMuchMemory);
+    }
+    if stored > file {
+        // A file that was cut is more often met than one that names its bytes twice.
+        let mut ends = offsets
+            .iter()
+            .zip(&lengths)
+            .map(|(at, length)| at.saturating_add(*length));
+        return refused(if ends.any(|end| end > file) {
+            Reason::CutShort
+        } else {
+            Reason::TooMuchMemory
+        });
     }
     Ok(())
 }
@@ -184,6 +213,8 @@ mod tests {
     #[test]
     fn strips_and_tiles_are_of_the_picture_and_of_the_file() {
         assert!(check(&picture(&[])).is_ok());
+        // How many a writer that makes one strip says it has (TIFF 6.0, section 8: the default).
+        assert!(check(&picture(&[(278, 1, u32::MAX)])).is_ok());
         let tiles = |width, length| [(322, 1, width), (323, 1, length), (324, 1, 0), (325, 1, 256)];
         assert!(
             check(&picture(&tiles(256, 256))).is_ok(),
@@ -196,16 +227,22 @@ mod tests {
         for (name, tags) in [
             ("a wide tile", &tiles(u32::MAX, 16)[..]),
             ("a large one", &tiles(1 << 14, 1 << 14)),
-            ("more bytes than there are", &[(279, 1, 4096)]),
-            // Sixteen numbers from the header on: most are large.
-            (
-                "the same bytes again and again",
-                &[(278, 1, 1), (273, 16, 0), (279, 16, 0)],
-            ),
         ] {
             let text = refusal(tags);
             assert!(text.contains("too much memory"), "{name}: {text}");
         }
+        let text = refusal(&[(279, 1, 4096)]);
+        assert!(text.contains("cut short"), "more bytes than there are: {text}");
+        // Sixteen strips of a row that all are the first 512 bytes.
+        let mut file = picture(&[(278, 1, 1), (273, 16, 600), (279, 16, 700)]);
+        for length in file[700..764].as_chunks_mut().0 {
+            *length = 512_u32.to_le_bytes();
+        }
+        let text = check(&file).unwrap_err().to_string();
+        assert!(
+            text.contains("too much memory"),
+            "the same bytes again and again: {text}"
+        );
         for tags in [(259, 1, 7), (259, 1, 6), (339, 1, 3)] {
             let text = refusal(&[tags]);
             assert!(!text.contains("too much memory"), "{tags:?}: {text}");
