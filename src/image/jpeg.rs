@@ -3,6 +3,8 @@
 //! Headers are read tolerantly; the scan is decoded strictly, so a damaged or cut scan is an error and
 //! never a picture with gray filling. A file without its end marker counts as cut short.
 
+use std::borrow::Cow;
+
 use image::metadata::Orientation;
 use memchr::memmem;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
@@ -18,10 +20,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
         .set_max_width(side)
         .set_max_height(side)
         .set_strict_mode(false);
-    let patched = markers.rgb_marked_at.map(|at| with_byte(bytes, at, ADOBE_YCC));
-    let patched = without_extended_xmp(patched.as_deref().unwrap_or(bytes)).or(patched);
-    let bytes = patched.as_deref().unwrap_or(bytes);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let adobe = markers.rgb_marked_at.map(|at| (at, ADOBE_YCC));
+    let xmp = memmem::find_iter(bytes, EXTENDED_XMP).map(|at| (at, b'-'));
+    let patched = with_bytes(bytes, adobe.into_iter().chain(xmp));
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*patched), options);
     decoder.decode_headers().map_err(broken)?;
     let info = decoder
         .info()
@@ -74,29 +76,19 @@ fn broken(error: DecodeErrors) -> ImageError {
     ImageError::broken_by(Format::Jpeg, reason, error)
 }
 
-/// How a segment of extended XMP begins (XMP specification, part 3, section 1.1.3.1).
+/// How a segment of extended XMP begins (XMP specification, part 3, section 1.1.3.1). Such segments are made unknown ones:
+/// the decoder sorts all it has seen at each marker, and 20 MB of them take it minutes. Nobody reads what they say.
 const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 
-/// A copy in which such segments are unknown ones; `None` if there are none. The decoder sorts all it has seen at each marker, and
-/// 20 MB of them take it minutes. Nobody reads what they say.
-fn without_extended_xmp(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut at = memmem::find_iter(bytes, EXTENDED_XMP).peekable();
-    at.peek()?;
-    let mut copy = bytes.to_vec();
-    for at in at {
-        if let Some(byte) = copy.get_mut(at) {
-            *byte = b'-';
+/// `bytes` with other values at some places; copied only if there are any.
+fn with_bytes(bytes: &[u8], changes: impl Iterator<Item = (usize, u8)>) -> Cow<'_, [u8]> {
+    let mut changed = Cow::Borrowed(bytes);
+    for (at, value) in changes {
+        if let Some(byte) = changed.to_mut().get_mut(at) {
+            *byte = value;
         }
     }
-    Some(copy)
-}
-
-fn with_byte(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    if let Some(byte) = bytes.get_mut(at) {
-        *byte = value;
-    }
-    bytes
+    changed
 }
 
 /// The colour transform of an Adobe segment that says YCbCr; 0 says "as stored".
