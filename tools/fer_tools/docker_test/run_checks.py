@@ -1,11 +1,13 @@
 """Checks of single containers: the main job, limits, health, stopping, mistakes."""
 
 import base64
+import itertools
 import json
 import os
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from fer_tools.docker_test.container import LOCKED_DOWN, Container, docker
@@ -78,24 +80,8 @@ def limits(context: object, cpus: int, memory: str) -> str:
         return f"ready after {ready:.2f} s, {load.rate():.0f} requests/s{held}, stopped in {took:.2f} s"
 
 
-@check("run: 1 CPU, 512 MiB")
-def one_small(context: object) -> str:
-    return limits(context, 1, "512m")
-
-
-@check("run: 1 CPU, 1 GiB")
-def one_large(context: object) -> str:
-    return limits(context, 1, "1g")
-
-
-@check("run: 2 CPUs, 512 MiB")
-def two_small(context: object) -> str:
-    return limits(context, 2, "512m")
-
-
-@check("run: 2 CPUs, 1 GiB")
-def two_large(context: object) -> str:
-    return limits(context, 2, "1g")
+for cpus, memory in itertools.product((1, 2), ("512m", "1g")):
+    check(f"run: --cpus={cpus} --memory={memory}")(partial(limits, cpus=cpus, memory=memory))
 
 
 @check("run: start to ready")
