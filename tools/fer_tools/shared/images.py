@@ -38,9 +38,9 @@ def deep_png(width: int, height: int) -> bytes:
     return png_of(width, height, b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush(), 16, 6)
 
 
-def training_csv(rows: int) -> str:
-    """`emotion,pixels` as the FER2013 challenge lays it out, labels in turn."""
+def training_csv(rows: int, first: int = 0) -> str:
+    """`emotion,pixels` as the FER2013 challenge lays it out, labels in turn; rows with other numbers are other images."""
     lines: list[str] = ["emotion,pixels"]
-    for row in range(rows):
+    for row in range(first, first + rows):
         lines.append(f"{row % 7}," + " ".join(str(value) for value in gray(48, 48, row * 0.9)))
     return "\n".join(lines) + "\n"

@@ -18,8 +18,6 @@ import asyncio
 from pathlib import Path
 
 from fer_tools.shared.project import MODEL, add_program
-from fer_tools.soak import attacks, traffic
-from fer_tools.soak.server import Soaked
 
 
 def share(text: str) -> float:
@@ -43,6 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Soaks or attacks."""
+    # Not at the top: the attacker is started as a module of this package.
+    from fer_tools.soak import attacks, traffic
+    from fer_tools.soak.server import Soaked
+
     with Soaked(arguments.server, arguments.model.resolve()) as server:
         server.wait_ready(600)
         if arguments.attacks:
