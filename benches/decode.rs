@@ -11,7 +11,7 @@
 
 use std::{fs, hint::black_box, path::Path, time::Duration};
 
-use fer_serve::image::{Limits, SIDE, decode};
+use fer_image::{Limits, SIDE, decode};
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;

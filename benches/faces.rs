@@ -15,14 +15,16 @@ use std::{
     time::Duration,
 };
 
-use fer_serve::{
-    emotion::Probabilities,
-    engine::{Classifier, ModelFolder, TorchScript},
+use fer_engine::{Classifier, ModelFolder, TorchScript, emotion::Probabilities};
+use fer_image::{
+    Face, Limits, LumaImage, PIXELS, SIDE, decode_luma,
     faces::{Detector, FaceBox, Options, Seeta},
-    image::{Face, Limits, LumaImage, PIXELS, SIDE, decode_luma},
-    train::data::{self, Dataset},
 };
+use fer_train::data::{self, Dataset};
 use image::{GrayImage, ImageFormat, imageops};
+
+#[path = "../tests/support/rustface.rs"]
+mod rustface_package;
 
 const REPEATS: usize = 9;
 /// The longest side at which `rustface` looks.
@@ -37,7 +39,7 @@ fn main() {
             ));
         }
         Some(_) => times(&args.iter().map(PathBuf::from).collect::<Vec<_>>()),
-        None => times(&[Path::new(env!("RUSTFACE_DIR")).join("test.png")]),
+        None => times(&[rustface_package::photo()]),
     }
 }
 
@@ -86,7 +88,7 @@ fn overlap(a: Square, b: Square) -> f64 {
 }
 
 fn times(files: &[PathBuf]) {
-    let model = Path::new(env!("RUSTFACE_DIR")).join("model/seeta_fd_frontal_v1.0.bin");
+    let model = rustface_package::folder().join("model/seeta_fd_frontal_v1.0.bin");
     let mut theirs = rustface::create_detector(model.to_str().unwrap()).unwrap();
     let seeta = Seeta::new().unwrap();
     println!(

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use fer_serve::train::{
+use fer_train::{
     network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last},
     optimiser::{Optimiser, Step, average},
     precision::{Precision, cpu_has_bf16},
@@ -206,7 +206,8 @@ fn wide_convolutions(kind: Kind) -> f64 {
             channels_last(&x).unwrap()
         };
         let x = random(&[BATCH as i64, layer.inputs as i64, side, side]).set_requires_grad(true);
-        let w = random(&layer.weight_shape()).set_requires_grad(true);
+        let w = random(&layer.weight_shape().iter().map(|n| *n as i64).collect::<Vec<_>>())
+            .set_requires_grad(true);
         let out = x.conv2d(&w, None::<Tensor>, [1, 1], [padding as i64; 2], [1, 1], 1);
         let grad = random(&out.size());
         let start = Instant::now();

@@ -12,8 +12,8 @@ use tch::Device;
 
 use crate::{
     engine::{
-        Calibration, Classifier, EngineError, Isa, ModelFolder, Packed, PlainNetwork, Precision, TorchScript,
-        drawn_faces,
+        Calibration, Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision,
+        TorchScript, drawn_faces,
     },
     image::Face,
 };
@@ -112,7 +112,7 @@ impl Kind<'_> {
 pub fn run(folder: &ModelFolder, options: &Options) -> Result<Report, EngineError> {
     tch::set_num_threads(1);
     let mut kinds = vec![Kind::TorchScript(folder)];
-    match PlainNetwork::load(folder) {
+    match FoldedNetwork::load(folder) {
         Ok(network) => {
             let ranges = Calibration::load(folder)?.and_then(|c| c.ranges().ok());
             for precision in Precision::ALL {

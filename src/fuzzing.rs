@@ -1,104 +1,22 @@
-//! The bodies of the fuzz targets: each takes any bytes through one parser and asserts what must hold whatever
-//! they are. `fuzz/` hands them bytes from libFuzzer, [`tests`] a corpus and its mutations on any toolchain.
-//!
-//! Compiled for tests and with the feature `fuzzing` only.
-
-use std::io::Cursor;
+//! The bodies of the fuzz targets `multipart`, `json` and `infer`: see `fer_image::fuzzing`.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 
 use crate::{
-    engine::Manifest,
     http::{
         input::{self, Kind, Picture, Pictures},
         problem::Problem,
         v2::{request, tensor::Input},
     },
-    image::{self, ImageError, Limits, PIXELS},
-    train::data::{self, Reader},
+    image::{PIXELS, fuzzing::LIMITS},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// One parser and what it is fed.
-#[derive(Debug, Clone, Copy)]
-pub struct Target {
-    /// Its name, also that of its file in `fuzz/fuzz_targets/`.
-    pub name: &'static str,
-    /// Runs it. Panics if a property does not hold.
-    pub run: fn(&[u8]),
-}
-
-/// Every target.
-pub const TARGETS: [Target; 6] = [
-    Target {
-        name: "picture",
-        run: picture,
-    },
-    Target {
-        name: "multipart",
-        run: multipart,
-    },
-    Target {
-        name: "json",
-        run: json,
-    },
-    Target {
-        name: "infer",
-        run: infer,
-    },
-    Target {
-        name: "csv",
-        run: csv,
-    },
-    Target {
-        name: "manifest",
-        run: manifest,
-    },
-];
-
 /// Pictures of a request that the targets accept.
 const MAX_IMAGES: usize = 64;
-
-/// Small, so that a claim beyond it is soon found, and one within it costs little: decoding may take 16 bytes a
-/// pixel and 4 MiB, 20 MiB in all, which is what libFuzzer is told to hold it to.
-const LIMITS: Limits = Limits {
-    max_pixels: 1 << 20,
-    max_side: 8192,
-};
-
-/// Recognise, decode, turn upright, resize.
-///
-/// # Panics
-/// If a picture is larger than allowed, or the text for clients lets out what the decoder said.
-pub fn picture(bytes: &[u8]) {
-    let face = image::decode(bytes, &LIMITS);
-    let luma = image::decode_luma(bytes, &LIMITS);
-    if let Ok(luma) = &luma {
-        let (width, height) = (u64::from(luma.width()), u64::from(luma.height()));
-        assert_eq!(luma.pixels().len() as u64, width * height);
-        assert!(width > 0 && height > 0 && width * height <= LIMITS.max_pixels);
-        assert!(luma.width().max(luma.height()) <= LIMITS.max_side);
-    }
-    assert_eq!(
-        face.is_ok(),
-        luma.is_ok(),
-        "a picture is readable for both uses or for none"
-    );
-    if let Err(error) = face {
-        said(&error);
-    }
-}
-
-fn said(error: &ImageError) {
-    let text = error.to_string();
-    assert!(text.len() < 200, "{text}");
-    if let Some(detail) = error.detail().filter(|detail| detail.len() > 12) {
-        assert!(!text.contains(&detail), "the inside got out: {text}");
-    }
-}
 
 /// A form: the first line is the request's `Content-Type`, the rest its body.
 ///
@@ -196,73 +114,4 @@ fn bounded(pictures: &[Picture], sent: usize) {
         Picture::Raw(bytes) | Picture::Base64(bytes) => bytes.len(),
     });
     assert!(held.sum::<usize>() <= sent, "more bytes than were sent");
-}
-
-/// A CSV file, read strictly and with bad rows left out.
-///
-/// # Panics
-/// If the two readings disagree, or a message could break out of its line.
-pub fn csv(bytes: &[u8]) {
-    let rows = |skip_bad_rows| {
-        let input = Cursor::new(bytes.to_vec());
-        Reader::from_read("d.csv", input, data::Options { skip_bad_rows })
-    };
-    let (strict, lenient) = (rows(false), rows(true));
-    assert_eq!(strict.is_ok(), lenient.is_ok(), "both read the same header");
-    let (strict, mut lenient) = match (strict, lenient) {
-        (Ok(strict), Ok(lenient)) => (strict, lenient),
-        (strict, _) => return strict.err().iter().for_each(|e| one_line(&e.to_string())),
-    };
-    let (labels, usages) = (strict.has_labels(), strict.has_usage());
-    let kept: Vec<_> = lenient.by_ref().collect();
-    let mut good = 0;
-    for (row, kept) in strict.zip(&kept) {
-        match row {
-            Ok(row) => {
-                good += 1;
-                assert_eq!((row.label.is_some(), row.usage.is_some()), (labels, usages));
-                assert_eq!(kept.as_ref().ok(), Some(&row));
-            }
-            Err(error) => {
-                one_line(&error.to_string());
-                assert!(lenient.skipped().count > 0);
-            }
-        }
-    }
-    assert!(kept.iter().all(Result::is_ok), "memory has no way to fail");
-    assert!(lenient.skipped().count > 0 || good == kept.len());
-    lenient.skipped().first.iter().for_each(|text| one_line(text));
-}
-
-fn one_line(text: &str) {
-    assert!(!text.contains(['\n', '\r', '\0', '\x1b']), "{text:?}");
-    assert!(text.len() < 1024, "{text}");
-}
-
-/// A `model.json`.
-///
-/// # Panics
-/// If one that is accepted could scale a gray value to something that is no number, would reach outside its
-/// folder, or is another one after it was written and read again.
-pub fn manifest(bytes: &[u8]) {
-    let Ok(manifest) = Manifest::parse(bytes) else {
-        return;
-    };
-    let (factor, offset) = manifest.input.affine();
-    for gray in [0.0, 255.0] {
-        let scaled = (gray * factor + offset) as f32;
-        assert!(scaled.is_finite(), "{gray} becomes {scaled}");
-    }
-    for name in manifest.files.keys() {
-        let mut parts = std::path::Path::new(name).components();
-        let first = parts.next();
-        assert!(
-            matches!(first, Some(std::path::Component::Normal(_))) && parts.next().is_none(),
-            "{name:?} is not a plain name"
-        );
-    }
-    let again = serde_json::to_vec(&manifest)
-        .ok()
-        .and_then(|text| Manifest::parse(&text).ok());
-    assert_eq!(again.as_ref(), Some(&manifest));
 }

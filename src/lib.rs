@@ -33,30 +33,26 @@
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
-pub mod background;
 pub mod batcher;
 pub mod bench;
 pub mod commands;
 pub mod config;
 pub mod decode;
-pub mod emotion;
-pub mod end;
-pub mod engine;
-pub mod faces;
-pub mod files;
 #[cfg(test)]
+#[path = "../tests/support/flags.rs"]
 mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
-pub mod image;
-pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod reload;
 pub mod serve;
+mod sys;
 pub mod telemetry;
 pub mod tls;
 pub mod traces;
-pub mod train;
+
+pub(crate) use fer_engine::{self as engine, emotion};
+pub(crate) use fer_image::{self as image, faces};

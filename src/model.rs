@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crate::{
-    background,
     batcher::{Batcher, Factory, Layout, Policy, StartError, panic_text},
     config::{Config, ModelArgs},
     engine::{Chosen, Classifier, EngineError, Incumbent, Manifest, ModelFolder, select},
@@ -70,7 +69,7 @@ fn prepare(
     let threads = i32::try_from(args.threads.get()).unwrap_or(i32::MAX);
     let choose = || -> Result<(Manifest, Chosen), EngineError> {
         if serving.is_some() {
-            background::this_thread();
+            crate::sys::lower_priority();
         }
         tch::set_num_threads(threads);
         let folder = ModelFolder::open(&args.model)?;

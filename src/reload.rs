@@ -148,7 +148,7 @@ async fn give_memory_back(old: Option<Arc<Model>>) {
         // Its workers free their engines on their way out.
         tokio::time::sleep(RETIRING).await;
     }
-    let _ = tokio::task::spawn_blocking(crate::memory::give_back).await;
+    let _ = tokio::task::spawn_blocking(crate::sys::trim_memory).await;
 }
 
 /// What may be said over HTTP of a model's refusal: names of files and what is wrong with them, neither folders nor

@@ -85,7 +85,7 @@ pub fn main(config: Config) -> ! {
     };
     // Such a load may still be inside libtorch, whose destructors would take its ground away: it crashed the process
     // once in twenty ends. Nothing is left to be written.
-    crate::end::at_once(code)
+    crate::sys::exit_now(code)
 }
 
 async fn bind(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fer_serve::fuzzing::csv(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fer_train::fuzzing::csv(bytes));

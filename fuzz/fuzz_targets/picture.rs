@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fer_serve::fuzzing::picture(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fer_image::fuzzing::picture(bytes));

@@ -1,10 +1,10 @@
 //! `POST /faces` and `/predict?crop=face`, on a piece of the photo that the `rustface` crate carries.
 
-use std::{path::Path, sync::OnceLock};
+use std::sync::OnceLock;
 
-use fer_serve::{
+use fer_image::{
+    Limits, LumaImage, decode_luma,
     faces::{Detector, FaceBox, Options, Seeta},
-    image::{Limits, LumaImage, decode_luma},
 };
 use image::{ImageFormat, imageops};
 use reqwest::Method;
@@ -21,8 +21,11 @@ use crate::{
 /// Unoptimised, on a busy machine, a large photo takes its time.
 const PATIENT: [&str; 2] = ["--request-timeout", "10m"];
 
+#[path = "../support/rustface.rs"]
+mod rustface_package;
+
 fn file() -> Vec<u8> {
-    std::fs::read(Path::new(env!("RUSTFACE_DIR")).join("test.png")).unwrap()
+    std::fs::read(rustface_package::photo()).unwrap()
 }
 
 /// A piece of the photo, enlarged twice, with a few people in it, as a PNG.

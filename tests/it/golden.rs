@@ -4,7 +4,7 @@
 //! far off it was, so that its answer is exact about every pixel. The other is the repository's trained one,
 //! of which the probabilities must come out right.
 
-use fer_serve::emotion::Emotion;
+use fer_engine::emotion::Emotion;
 use serde_json::Value;
 use tch::{CModule, Kind, Tensor};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fer_serve::image::{Limits, decode};
+use fer_image::{Limits, decode};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 

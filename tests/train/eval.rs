@@ -11,7 +11,7 @@ const ROWS: usize = 140;
 
 /// The shipped model in a folder that may be written to, and labelled rows beside it.
 fn folder(dir: &Path) {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model");
     let model = dir.join("model");
     fs::create_dir(&model).unwrap();
     for file in ["model.pt", "model.safetensors", "model.int8.json"] {

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use fer_serve::{
-    engine::{Classifier, Logits, ModelFolder, TorchScript, to_logits},
-    image::{Face, PIXELS},
-    train::{
-        augment,
-        checkpoint::{load_average, load_network},
-        network::{Network, to_batch},
-    },
+use fer_engine::{Classifier, Logits, ModelFolder, TorchScript, to_logits};
+use fer_image::{Face, PIXELS};
+use fer_train::{
+    augment,
+    checkpoint::{load_average, load_network},
+    network::{Network, to_batch},
 };
 use tch::{Device, Kind};
 
@@ -71,7 +69,7 @@ fn files_agree(folder: &Path) -> (ModelFolder, Vec<Logits>) {
 
 #[test]
 fn the_shipped_weights_agree() {
-    let (folder, _) = files_agree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("model"));
+    let (folder, _) = files_agree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model"));
     let weights = std::fs::read(folder.file("model.safetensors")).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
     let count: usize = tensors
@@ -114,7 +112,7 @@ fn an_export_agrees_with_its_checkpoint() {
         int8["weights_sha256"],
         folder.manifest().files["model.safetensors"].sha256
     );
-    assert!(fer_serve::engine::Calibration::load(&folder).unwrap().is_some());
+    assert!(fer_engine::Calibration::load(&folder).unwrap().is_some());
     // A scale that was changed is not the one whose cost was measured.
     let changed = std::fs::read(out.join("model.int8.json")).unwrap();
     std::fs::write(out.join("model.int8.json"), [&changed[..], b" "].concat()).unwrap();

@@ -63,7 +63,7 @@ fn fit_says_how_many_validation_rows_have_a_training_rows_face() {
 fn eval_scores_the_other_rows_by_themselves() {
     let dir = tempfile::tempdir().unwrap();
     overlapping(dir.path());
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model");
     let folder = dir.path().join("model");
     fs::create_dir(&folder).unwrap();
     for file in ["model.pt", "model.safetensors", "model.int8.json", "model.json"] {

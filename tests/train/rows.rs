@@ -5,7 +5,7 @@ use std::fs;
 use super::support::{face, fer_train, labelled_csv, pixels, stderr, succeed};
 
 fn model() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("model")
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model")
 }
 
 #[test]

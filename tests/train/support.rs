@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use fer_serve::image::{Face, PIXELS, SIDE};
+use fer_image::{Face, PIXELS, SIDE};
 
 /// A face-like picture: a bright oval with eyes and a mouth whose curve follows the label, noise by the seed.
 pub(crate) fn face(label: usize, seed: u64) -> Face {

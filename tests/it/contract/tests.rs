@@ -159,7 +159,7 @@ fn the_limits_it_names_are_the_defaults() {
     let Ok(Command::Run(config)) = Config::parse_from(["fer-serve"]) else {
         panic!("no defaults")
     };
-    let limits = fer_serve::image::Limits::default();
+    let limits = fer_image::Limits::default();
     assert_eq!(limits.max_pixels, config.max_pixels);
     for (figure, text) in [
         (config.max_body >> 20, "At most 20 MiB and 64 pictures"),

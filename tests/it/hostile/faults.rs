@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, process::Stdio, time::Duration};
 
-use fer_serve::engine::{Classifier, ModelFolder, TorchScript};
+use fer_engine::{Classifier, ModelFolder, TorchScript};
 use reqwest::{Client, Method};
 use tokio::net::TcpStream;
 
@@ -90,7 +90,7 @@ async fn a_log_that_cannot_be_written_is_no_reason_to_stop() {
 fn an_engine_is_built_from_the_weights_that_were_checked() {
     let model = model::tiny();
     let folder = ModelFolder::open(model.path()).unwrap();
-    let faces = fer_serve::engine::drawn_faces(3);
+    let faces = fer_engine::drawn_faces(3);
     let logits = |folder| {
         TorchScript::load(folder, tch::Device::Cpu)
             .unwrap()

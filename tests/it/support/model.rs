@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use fer_serve::engine::sha256_hex;
+use fer_engine::sha256_hex;
 use serde_json::{Value, json};
 use tch::{CModule, Kind, Tensor};
 use tempfile::TempDir;

@@ -1,0 +1,77 @@
+//! Which packed engines are worth a trial.
+
+use tch::Device;
+
+use crate::{
+    Calibration, EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, packed::Ranges,
+};
+
+/// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
+pub const INT8_COST_LIMIT: f64 = 0.3;
+
+/// Every packed engine that the flag, the processor and the folder allow, of the precisions that are `wanted`.
+pub(super) fn packed(
+    folder: &ModelFolder,
+    device: Device,
+    request: PrecisionRequest,
+    wanted: impl Fn(Precision) -> bool,
+) -> Result<Vec<Packed>, EngineError> {
+    if device != Device::Cpu {
+        return Err(EngineError::Packed(
+            "runs on the CPU only; use --device cpu".to_owned(),
+        ));
+    }
+    let network = FoldedNetwork::load(folder)?;
+    let mut built = Vec::new();
+    for precision in Precision::ALL
+        .into_iter()
+        .filter(|p| request.allows(*p) && wanted(*p))
+    {
+        let ranges = if precision == Precision::Int8 {
+            match int8_ranges(folder, request) {
+                Ok(ranges) => Some(ranges),
+                Err(e) if request == PrecisionRequest::Int8 => return Err(e),
+                Err(e) => {
+                    tracing::info!(reason = %e, "int8 is not considered");
+                    continue;
+                }
+            }
+        } else {
+            None
+        };
+        match Packed::new(&network, precision, ranges.as_ref()) {
+            Ok(engine) => built.push(engine),
+            Err(e) if request != PrecisionRequest::Auto => return Err(e),
+            Err(e) => tracing::debug!(reason = %e, "not considered"),
+        }
+    }
+    Ok(built)
+}
+
+/// Whether int8 would be among the candidates, as far as folder and flag have a say.
+pub(super) fn offers_int8(folder: &ModelFolder, device: Device, request: PrecisionRequest) -> bool {
+    let allowed = device == Device::Cpu && folder.weights().is_some() && request.allows(Precision::Int8);
+    allowed && int8_ranges(folder, request).is_ok()
+}
+
+/// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.
+fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges, EngineError> {
+    let unfit = |reason: String| EngineError::Packed(reason);
+    let Some(calibration) = Calibration::load(folder)? else {
+        return Err(unfit(
+            "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
+        ));
+    };
+    if request == PrecisionRequest::Auto {
+        match calibration.cost.map(|c| c.points()) {
+            None => return Err(unfit("what int8 costs in accuracy was not measured".to_owned())),
+            Some(p) if p > INT8_COST_LIMIT => {
+                return Err(unfit(format!(
+                    "int8 costs {p:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    calibration.ranges().map_err(unfit)
+}

@@ -1,0 +1,67 @@
+//! The body of the fuzz target `picture`: it takes any bytes and asserts what must hold whatever they are.
+//!
+//! `fuzz/` passes it bytes from libFuzzer; the tests pass it a corpus and its mutations on any toolchain. Compiled only for
+//! tests and with the feature `fuzzing`.
+
+use crate::{ImageError, Limits, decode as decode_face, decode_luma};
+
+/// Small, so that a claim beyond it is soon found, and one within it costs little: decoding may take 16 bytes a
+/// pixel and 4 MiB, 20 MiB in all, which is what libFuzzer is told to hold it to.
+pub const LIMITS: Limits = Limits {
+    max_pixels: 1 << 20,
+    max_side: 8192,
+};
+
+/// Recognise, decode, turn upright, resize.
+///
+/// # Panics
+/// If a picture is larger than allowed, or the text for clients lets out what the decoder said.
+pub fn picture(bytes: &[u8]) {
+    let face = decode_face(bytes, &LIMITS);
+    let luma = decode_luma(bytes, &LIMITS);
+    if let Ok(luma) = &luma {
+        let (width, height) = (u64::from(luma.width()), u64::from(luma.height()));
+        assert_eq!(luma.pixels().len() as u64, width * height);
+        assert!(width > 0 && height > 0 && width * height <= LIMITS.max_pixels);
+        assert!(luma.width().max(luma.height()) <= LIMITS.max_side);
+    }
+    assert_eq!(
+        face.is_ok(),
+        luma.is_ok(),
+        "a picture is readable for both uses or for none"
+    );
+    if let Err(error) = face {
+        said(&error);
+    }
+}
+
+fn said(error: &ImageError) {
+    let text = error.to_string();
+    assert!(text.len() < 200, "{text}");
+    if let Some(detail) = error.detail().filter(|detail| detail.len() > 12) {
+        assert!(!text.contains(&detail), "the inside got out: {text}");
+    }
+}
+
+#[cfg(test)]
+#[path = "../../../tests/support/fuzzing.rs"]
+mod support;
+
+#[cfg(test)]
+mod tests {
+    use super::{support::run, *};
+    use crate::tests::{hostile, variants};
+
+    fn seeds() -> Vec<Vec<u8>> {
+        let samples = hostile::samples().into_iter().map(|(_, file)| file);
+        let claims = hostile::claims(900, 800).into_iter().map(|(_, file)| file);
+        samples.chain(claims).chain([variants::animated_webp()]).collect()
+    }
+
+    #[test]
+    fn pictures_of_any_bytes() {
+        // Otherwise the mutations would only ever meet the first check.
+        assert!(decode_face(&seeds()[0], &LIMITS).is_ok());
+        run("picture", picture, seeds(), 10_000);
+    }
+}

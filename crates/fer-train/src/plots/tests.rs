@@ -1,0 +1,146 @@
+use super::*;
+use crate::data::Options;
+use fer_engine::{InputSpec, drawn_faces};
+
+fn manifest() -> Manifest {
+    Manifest {
+        name: "<b>m</b>".to_owned(),
+        version: "1".to_owned(),
+        labels: Vec::new(),
+        input: InputSpec {
+            width: 48,
+            height: 48,
+            channels: 1,
+            scale: 1.0,
+            mean: 0.0,
+            std: 1.0,
+        },
+        files: std::collections::BTreeMap::new(),
+        calibration: None,
+        training: serde_json::Value::Null,
+        scores: serde_json::Value::Null,
+        robustness: serde_json::Value::Null,
+    }
+}
+
+/// Drawn faces, labels in turn, as the reader gives them.
+fn dataset(rows: usize) -> Dataset {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.csv");
+    let mut csv = String::from("emotion,pixels\n");
+    for (i, face) in drawn_faces(rows).iter().enumerate() {
+        let pixels: Vec<String> = face.0.iter().map(u8::to_string).collect();
+        csv += &format!("{},{}\n", i % 7, pixels.join(" "));
+    }
+    std::fs::write(&path, csv).unwrap();
+    Dataset::load(&path, None, Options { skip_bad_rows: false }).unwrap()
+}
+
+/// Row i is answered with its own label, or, if `wrong`, with the next one, the surer the larger i.
+fn predictions(data: &Dataset, wrong: impl Fn(usize) -> bool) -> Vec<(Emotion, Probabilities)> {
+    (0..data.len())
+        .map(|i| {
+            let truth = data.label(i);
+            let mut logits = [0.0; 7];
+            logits[(truth.index() + usize::from(wrong(i))) % 7] = 1.0 + i as f32 * 0.1;
+            (truth, Probabilities::from_logits(&logits).unwrap())
+        })
+        .collect()
+}
+
+fn record(epoch: u32) -> EpochRecord {
+    EpochRecord {
+        epoch,
+        learning_rate: 0.1,
+        train_loss: 2.0 / f64::from(epoch),
+        train_accuracy: 0.3,
+        valid_accuracy: 0.4,
+        valid_macro_f1: 0.3,
+        valid_log_loss: 1.5,
+        valid_ece: 0.05,
+        seconds: 1.0,
+        images_per_second: 1.0,
+        best: true,
+    }
+}
+
+fn size(png: &[u8]) -> (u32, u32) {
+    use image::GenericImageView;
+    image::load_from_memory(png).unwrap().dimensions()
+}
+
+#[test]
+fn everything_is_drawn_and_the_page_holds_it_all() {
+    let data = dataset(35);
+    let predictions = predictions(&data, |i| i % 3 == 0);
+    let scores = Scores::from_predictions(predictions.iter().copied());
+    let manifest = manifest();
+    let records = [record(1), record(2)];
+    let subject = Subject {
+        manifest: &manifest,
+        data: &data,
+        predictions: &predictions,
+        untempered: Some(&predictions),
+        scores: &scores,
+        records: &records,
+        robustness: None,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("not/there/yet");
+    let written = write(&subject, &folder).unwrap();
+    assert_eq!(
+        written,
+        [
+            "confusion.png",
+            "reliability.png",
+            "precision-recall.png",
+            "learning.png",
+            "mistakes.png",
+            "report.html"
+        ]
+    );
+    let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert_eq!(page.matches("data:image/png;base64,").count(), 5);
+    assert!(page.contains("&lt;b&gt;m&lt;/b&gt;") && !page.contains("<b>"));
+    for outside in ["http://", "https://", "<script", "src=\"/"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert_eq!(
+        size(&std::fs::read(folder.join("confusion.png")).unwrap()),
+        (900, 690)
+    );
+    // A dark diagonal on a light ground: the picture is of these scores.
+    let confusion = image::open(folder.join("confusion.png")).unwrap().to_luma8();
+    let corner = |row: u32, column: u32| confusion.get_pixel(150 + 104 * column + 8, 104 + 78 * row + 8).0[0];
+    assert!(
+        corner(0, 0) < 150 && corner(0, 3) > 230,
+        "{} {}",
+        corner(0, 0),
+        corner(0, 3)
+    );
+}
+
+#[test]
+fn the_surest_mistakes_come_first_and_none_is_no_sheet() {
+    let data = dataset(21);
+    let manifest = manifest();
+    let subject_of = |predictions: &[(Emotion, Probabilities)]| {
+        let scores = Scores::from_predictions(predictions.iter().copied());
+        let subject = Subject {
+            manifest: &manifest,
+            data: &data,
+            predictions,
+            untempered: None,
+            scores: &scores,
+            records: &[],
+            robustness: None,
+        };
+        let rows: Vec<usize> = mistakes::worst(&subject, 3).iter().map(|m| m.row).collect();
+        (rows, mistakes::draw(&subject).unwrap())
+    };
+    let (rows, sheet) = subject_of(&predictions(&data, |i| i % 5 == 0));
+    assert_eq!(rows, [20, 15, 10]);
+    assert!(sheet.is_some());
+    let (rows, sheet) = subject_of(&predictions(&data, |_| false));
+    assert!(rows.is_empty() && sheet.is_none());
+}
