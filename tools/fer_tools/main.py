@@ -23,8 +23,8 @@ def main(words: list[str]) -> int:
     name, *rest = words or ["--help"]
     if name in ("-h", "--help"):
         print("usage: tools/fer NAME [ARGUMENT …]\n")
-        for command, module in found.items():
-            print(f"  {command:16} {importlib.import_module(module).__doc__.splitlines()[0]}")
+        for known, module in found.items():
+            print(f"  {known:16} {(importlib.import_module(module).__doc__ or '').splitlines()[0]}")
         return 0
     if name not in found:
         print(f"tools/fer: there is no {name}; the commands are {', '.join(found)}", file=sys.stderr)

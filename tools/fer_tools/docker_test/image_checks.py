@@ -3,6 +3,7 @@
 import json
 import re
 
+from fer_tools.docker_test import Context
 from fer_tools.docker_test.container import docker
 from fer_tools.shared.report import check, require
 
@@ -29,14 +30,14 @@ ENVIRONMENT = {"PATH", "FER_MODEL", "FER_LISTEN"}
 LABELS = {"title", "description", "licenses", "version", "revision", "created"}
 
 
-def configuration(context: object) -> dict:
+def configuration(context: Context) -> dict:
     """The image's configuration, as `docker inspect` gives it."""
-    return json.loads(docker("image", "inspect", context.image))[0]  # type: ignore[attr-defined]
+    return json.loads(docker("image", "inspect", context.image))[0]
 
 
 @check("image: size")
-def size(context: object) -> str:
-    layers = context.layers  # type: ignore[attr-defined]
+def size(context: Context) -> str:
+    layers = context.layers
     plain, gzipped = sum(layer.size for layer in layers), sum(layer.gzipped for layer in layers)
     text = f"{plain / 1e6:.1f} MB in {len(layers)} layers, {gzipped / 1e6:.1f} MB gzipped"
     require(plain < MOST_BYTES, f"{text}; at most {MOST_BYTES / 1e6:.0f} MB are allowed")
@@ -45,8 +46,8 @@ def size(context: object) -> str:
 
 
 @check("image: only what the programs need")
-def contents(context: object) -> str:
-    files = [member for layer in context.layers for member in layer.members]  # type: ignore[attr-defined]
+def contents(context: Context) -> str:
+    files = [member for layer in context.layers for member in layer.members]
     stray = [member.path for member in files if member.kind != "folder" and not ALLOWED.fullmatch(member.path)]
     require(not stray, f"stray files: {stray[:10]}")
     folders = {path.rsplit("/", n)[0] for path in (m.path for m in files) for n in range(1, path.count("/") + 1)}
@@ -64,8 +65,8 @@ def contents(context: object) -> str:
 
 
 @check("image: file modes")
-def modes(context: object) -> str:
-    for layer in context.layers:  # type: ignore[attr-defined]
+def modes(context: Context) -> str:
+    for layer in context.layers:
         for member in layer.members:
             require(not member.mode & 0o6000, f"{member.path} is setuid or setgid")
             writable = member.mode & 0o022 and member.kind != "link" and member.path != "/tmp"
@@ -75,9 +76,9 @@ def modes(context: object) -> str:
 
 
 @check("image: no secrets, no traces of the build")
-def secrets(context: object) -> str:
+def secrets(context: Context) -> str:
     looked_at = 0
-    for layer in context.layers:  # type: ignore[attr-defined]
+    for layer in context.layers:
         for member in layer.members:
             if member.text and "/licenses/" not in member.path and not member.path.endswith("ca-certificates.crt"):
                 looked_at += 1
@@ -86,14 +87,14 @@ def secrets(context: object) -> str:
     settings = configuration(context)["Config"]
     names = {line.split("=", 1)[0] for line in settings["Env"]}
     require(names == ENVIRONMENT, f"environment variables {sorted(names ^ ENVIRONMENT)} too many or missing")
-    history = docker("history", "--no-trunc", "--format={{.CreatedBy}}", context.image)  # type: ignore[attr-defined]
+    history = docker("history", "--no-trunc", "--format={{.CreatedBy}}", context.image)
     found = SECRETS.search(history.encode())
     require(not found, f"the history holds {found and found.group()[:40]!r}")
     return f"{looked_at} text files, environment and history"
 
 
 @check("image: user, entry point, health check, labels")
-def configured(context: object) -> str:
+def configured(context: Context) -> str:
     settings = configuration(context)["Config"]
     user, _, group = settings["User"].partition(":")
     require(user.isdigit() and int(user) >= 10000 and group.isdigit(), f"USER is {settings['User']!r}")
@@ -103,5 +104,5 @@ def configured(context: object) -> str:
     require(list(settings["ExposedPorts"]) == ["8080/tcp"], f"ports are {settings['ExposedPorts']}")
     labels = {name.rpartition(".")[2]: value for name, value in settings["Labels"].items()}
     require(LABELS <= set(labels), f"labels {sorted(LABELS - set(labels))} are missing")
-    require(labels["version"] == context.version, f"the version label is {labels['version']}")  # type: ignore[attr-defined]
+    require(labels["version"] == context.version, f"the version label is {labels['version']}")
     return f"USER {settings['User']}, version {labels['version']}, revision {labels['revision'][:12]}"

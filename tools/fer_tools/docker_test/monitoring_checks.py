@@ -1,5 +1,6 @@
 """Checks that a real Prometheus reads the service, and that every panel of the dashboard then shows data."""
 
+from fer_tools.docker_test import Context
 from fer_tools.docker_test.container import Container
 from fer_tools.shared import prometheus
 from fer_tools.shared.client import request
@@ -7,8 +8,8 @@ from fer_tools.shared.report import check
 
 
 @check("monitoring: Prometheus, alert rules, every panel of the dashboard")
-def monitored(context: object) -> str:
-    with Container(context.image) as server:  # type: ignore[attr-defined]
+def monitored(context: Context) -> str:
+    with Container(context.image) as server:
         server.wait_ready()
         with prometheus.monitored(server.port, server.port) as (scraper, _, text):
             samples = scraper.query("scrape_samples_scraped")[0]["value"][1]

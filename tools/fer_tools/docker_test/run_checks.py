@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from fer_tools.docker_test import Context
 from fer_tools.docker_test.container import LOCKED_DOWN, Container, docker
 from fer_tools.shared import images
 from fer_tools.shared.client import Answer, request, status, wait_for
@@ -62,11 +63,11 @@ def main_job(port: int) -> None:
     require("fer_predictions_total{" in metrics and "fer_queue_depth " in metrics, "metrics are missing")
 
 
-def limits(context: object, cpus: int, memory: str) -> str:
+def limits(context: Context, cpus: int, memory: str) -> str:
     """The main job and a burst of load under a limit on processors and memory."""
     env = {"FER_MAX_BUFFERED": "64Mi", "FER_MAX_PIXELS": "4000000", "FER_DRAIN_DELAY": "0s"}
     swap = f"--memory-swap={memory}"
-    with Container(context.image, f"--cpus={cpus}", f"--memory={memory}", swap, env=env) as server:  # type: ignore[attr-defined]
+    with Container(context.image, f"--cpus={cpus}", f"--memory={memory}", swap, env=env) as server:
         ready = server.wait_ready()
         main_job(server.port)
         load = Load(server.port, "/predict", images.png(48, 48), PNG, threads=8)
@@ -85,10 +86,10 @@ for cpus, memory in itertools.product((1, 2), ("512m", "1g")):
 
 
 @check("run: start to ready")
-def start_up(context: object) -> str:
+def start_up(context: Context) -> str:
     times = []
     for _ in range(5):
-        with Container(context.image, env={"FER_DRAIN_DELAY": "0s"}) as server:  # type: ignore[attr-defined]
+        with Container(context.image, env={"FER_DRAIN_DELAY": "0s"}) as server:
             times.append(server.wait_ready())
     times.sort()
     text = f"best {times[0]:.2f} s, median {times[2]:.2f} s, worst {times[4]:.2f} s from `docker run`"
@@ -97,11 +98,11 @@ def start_up(context: object) -> str:
 
 
 @check("run: the largest images at once, 2 CPUs, 1 GiB")
-def largest_images(context: object) -> str:
+def largest_images(context: Context) -> str:
     """With the limits that compose.yaml sets for 1 GiB, four clients send the images that take most memory."""
     env = {"FER_MAX_BUFFERED": "128Mi", "FER_MAX_PIXELS": "13000000", "FER_DRAIN_DELAY": "0s"}
     image, larger = images.deep_png(4096, 3072), images.deep_png(4096, 3200)
-    with Container(context.image, "--cpus=2", "--memory=1g", "--memory-swap=1g", env=env) as server:  # type: ignore[attr-defined]
+    with Container(context.image, "--cpus=2", "--memory=1g", "--memory-swap=1g", env=env) as server:
         server.wait_ready()
         refused = request(server.port, "POST", "/predict", larger, PNG)
         require(refused.status == 422, f"an image over the limit: {refused.status}")
@@ -116,8 +117,8 @@ def largest_images(context: object) -> str:
 
 
 @check("run: user, capabilities, file system")
-def confined(context: object) -> str:
-    with Container(context.image) as server:  # type: ignore[attr-defined]
+def confined(context: Context) -> str:
+    with Container(context.image) as server:
         server.wait_ready()
         main_job(server.port)
         process = server.process_status()
@@ -132,7 +133,7 @@ def confined(context: object) -> str:
         stray = [line for line in written if not line[2:].startswith(own)]
         require(not stray, f"it wrote {stray}")
     # Without Docker's read-only switch it writes nothing either.
-    with Container(context.image, "--read-only=false") as server:  # type: ignore[attr-defined]
+    with Container(context.image, "--read-only=false") as server:
         server.wait_ready()
         main_job(server.port)
         changed = [line for line in docker("diff", server.id).split("\n") if line and "/etc" not in line]
@@ -142,9 +143,9 @@ def confined(context: object) -> str:
 
 
 @check("run: health transitions")
-def health(context: object) -> str:
+def health(context: Context) -> str:
     quick = ("--health-interval=1s", "--health-timeout=1s", "--health-retries=2", "--health-start-period=20s")
-    with Container(context.image, *quick, env={"FER_DRAIN_DELAY": "3s"}) as server:  # type: ignore[attr-defined]
+    with Container(context.image, *quick, env={"FER_DRAIN_DELAY": "3s"}) as server:
         require(server.health() == "starting", f"at first it is {server.health()}")
         up = wait_for("health `healthy`", lambda: server.health() == "healthy", 20)
         server.signal("STOP")
@@ -162,10 +163,10 @@ def health(context: object) -> str:
 
 
 @check("run: stop time")
-def stop_time(context: object) -> str:
+def stop_time(context: Context) -> str:
     texts = []
     for delay in ("0s", "5s"):
-        with Container(context.image, env={"FER_DRAIN_DELAY": delay}) as server:  # type: ignore[attr-defined]
+        with Container(context.image, env={"FER_DRAIN_DELAY": delay}) as server:
             server.wait_ready()
             load = Load(server.port, "/predict", images.png(48, 48), PNG, threads=4)
             time.sleep(1)
@@ -179,28 +180,28 @@ def stop_time(context: object) -> str:
 
 
 @check("run: mistakes end it at once, with a message")
-def mistakes(context: object) -> str:
+def mistakes(context: Context) -> str:
     with tempfile.TemporaryDirectory() as empty:
         Path(empty).chmod(0o755)
-        with Container(context.image, f"--volume={empty}:/app/model:ro") as server:  # type: ignore[attr-defined]
+        with Container(context.image, f"--volume={empty}:/app/model:ro") as server:
             server.wait_end(20)
             require(server.state()["ExitCode"] not in (0, 137, 139), f"exit code {server.state()['ExitCode']}")
             require("model" in server.logs(), f"the message does not name the model:\n{server.logs()}")
-    with Container(context.image, args=["--workers=none"]) as server:  # type: ignore[attr-defined]
+    with Container(context.image, args=["--workers=none"]) as server:
         server.wait_end(20)
         require(server.state()["ExitCode"] == 2 and "--workers" in server.logs(), server.logs())
     return "an empty model folder, a bad flag"
 
 
 @check("run: predict and the training program")
-def other_programs(context: object) -> str:
+def other_programs(context: Context) -> str:
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
         shared.chmod(0o755)
         (shared / "face.png").write_bytes(images.png(96, 96))
         (shared / "faces.csv").write_text(images.training_csv(28), encoding="ascii")
         flags = ["run", "--rm", *LOCKED_DOWN, f"--volume={shared}:/data:ro"]
-        image = context.image  # type: ignore[attr-defined]
+        image = context.image
         answer = json.loads(docker(*flags, image, "predict", "/data/face.png").splitlines()[0])
         require(len(answer["probabilities"]) == 7, f"predict: {answer}")
         train = [*flags, "--entrypoint=/app/bin/fer-train", image]
@@ -214,8 +215,8 @@ def other_programs(context: object) -> str:
 
 
 @check("run: train in one container, serve the result in another")
-def train_and_serve(context: object) -> str:
-    image = context.image  # type: ignore[attr-defined]
+def train_and_serve(context: Context) -> str:
+    image = context.image
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
         (shared / "runs").mkdir()

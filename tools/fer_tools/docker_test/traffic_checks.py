@@ -7,20 +7,21 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from fer_tools.docker_test import Context
 from fer_tools.docker_test.container import Container, docker
 from fer_tools.shared import images, rolling
 from fer_tools.shared.client import free_port
 from fer_tools.shared.project import installed
-from fer_tools.shared.report import Skipped, check, require
+from fer_tools.shared.report import Failed, Skipped, check, require
 from fer_tools.shared.server import Service
 
 LEAST_SHARE = 0.95  # of the bare program's throughput
 ROUNDS = 7
 
 
-def replica(context: object, port: int | None) -> Container:
+def replica(context: Context, port: int | None) -> Container:
     """One of two that are restarted in turn."""
-    return Container(context.image, env=rolling.ENVIRONMENT, port=port)  # type: ignore[attr-defined]
+    return Container(context.image, env=rolling.ENVIRONMENT, port=port)
 
 
 rolling.add_checks(replica, threads=6)
@@ -39,12 +40,13 @@ def turn(wrk: str, script: str, port: int, pid: int) -> tuple[float, int, float]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     require("Non-2xx" not in text and "Socket errors" not in text, f"wrk saw errors:\n{text}")
     count, rate = re.search(r"(\d+) requests in", text), re.search(r"Requests/sec:\s*([\d.]+)", text)
-    require(count and rate, f"wrk said:\n{text}")
-    return float(rate.group(1)), int(count.group(1)), processor_seconds(pid) - before  # type: ignore[union-attr]
+    if not (count and rate):
+        raise Failed(f"wrk printed:\n{text}")
+    return float(rate.group(1)), int(count.group(1)), processor_seconds(pid) - before
 
 
 @check("traffic: throughput against the bare program's")
-def throughput(context: object) -> str:
+def throughput(context: Context) -> str:
     """The same files, in turns in the container and as a plain process.
 
     The processor time of a request limits the rate of a busy server, and unlike the rate itself it hardly changes with
@@ -53,7 +55,7 @@ def throughput(context: object) -> str:
     wrk = installed("wrk", "wrk")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        boxed = stack.enter_context(Container(context.image))  # type: ignore[attr-defined]
+        boxed = stack.enter_context(Container(context.image))
         docker("cp", f"{boxed.id}:/app", folder)
         app = Path(folder, "app")
         works = subprocess.run([app / "bin" / "fer-serve", "--version"], capture_output=True, check=False)

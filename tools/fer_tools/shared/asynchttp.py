@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -69,7 +69,7 @@ async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
     return int(head[0].split(b" ")[1]), body
 
 
-async def closed_loop(send: Callable[[], Awaitable[None]], connections: int, seconds: float) -> float:
+async def closed_loop(send: Callable[[], Coroutine[Any, Any, None]], connections: int, seconds: float) -> float:
     """Requests a second with this many connections, each of which sends as soon as it has its answer."""
     ends = time.perf_counter() + seconds
 
@@ -83,7 +83,7 @@ async def closed_loop(send: Callable[[], Awaitable[None]], connections: int, sec
     return sum(await asyncio.gather(*(work() for _ in range(connections)))) / seconds
 
 
-async def open_loop(send: Callable[[float], Awaitable[None]], rate: float, seconds: float) -> None:
+async def open_loop(send: Callable[[float], Coroutine[Any, Any, None]], rate: float, seconds: float) -> None:
     """Requests at random moments (a Poisson process). `send` gets the moment at which its request is due."""
     began = due = time.perf_counter()
     tasks = set()

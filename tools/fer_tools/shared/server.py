@@ -6,12 +6,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TypeVar
 
 from fer_tools.shared.client import free_port, status, wait_for
 from fer_tools.shared.project import MODEL, ROOT
 from fer_tools.shared.report import Failed, require
 
 MIB = 1 << 20
+S = TypeVar("S", bound="Service")
 
 
 class Service:
@@ -23,7 +25,7 @@ class Service:
     keep_log = False
 
     def __init__(self, command: list[str], port: int, probe: str, env: dict[str, str] | None = None) -> None:
-        self.port, self.probe = port, probe
+        self.program, self.port, self.probe = command[0], port, probe
         self.log = tempfile.NamedTemporaryFile(prefix="fer-serve-", suffix=".log", delete=False)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FER_")}
         self.started, self.ready = time.perf_counter(), float("nan")
@@ -38,7 +40,7 @@ class Service:
             start_new_session=True,
         )
 
-    def __enter__(self) -> "Service":
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -53,7 +55,7 @@ class Service:
 
         def ready() -> bool:
             if self.child.poll() is not None:
-                raise Failed(f"{self.child.args[0]} ended with {self.child.returncode}:\n{self.logged()[-2000:]}")
+                raise Failed(f"{self.program} ended with {self.child.returncode}:\n{self.logged()[-2000:]}")
             return status(self.port, self.probe, timeout=5) == 200
 
         wait_for(f"200 of {self.probe}", ready, seconds, pause)

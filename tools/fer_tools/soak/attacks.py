@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from fer_tools.shared.asynchttp import Address, message
 from fer_tools.shared.images import png
@@ -23,7 +24,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LIVEZ = b"\x82\x86\x04\x06/livez\x01\x01x"
 DRIPPING = 200
 
-Attack = Callable[[Address], Awaitable[None]]
+Attack = Callable[[Address], Coroutine[Any, Any, None]]
 # Fewer than `--max-connections` (4,096 by default): they stay.
 FEW = 3000
 

@@ -206,7 +206,8 @@ def report(traffic: Traffic, samples: list[tuple[float, int, int]], seconds: flo
     first = percentile([took for due, took in zip(traffic.due, traffic.took) if due < seconds / 10], 0.99)
     last = percentile([took for due, took in zip(traffic.due, traffic.took) if due >= seconds * 9 / 10], 0.99)
     whole = sorted(traffic.took)
-    print(f"p50 {1000 * percentile(whole, 0.5):.1f} ms, p99 {1000 * percentile(whole, 0.99):.1f} ms; of the first tenth {1000 * first:.1f} ms, of the last {1000 * last:.1f} ms.")
+    half, late = (1000 * percentile(whole, share) for share in (0.5, 0.99))
+    print(f"p50 {half:.1f} ms, p99 {late:.1f} ms; of the first tenth {1000 * first:.1f} ms, of the last {1000 * last:.1f} ms.")
     wrong = bool(traffic.failures) or loads[1] > 0
     if seconds < SECONDS_THAT_COUNT:
         print("*** NOT JUDGED: slopes and p99, because the run was shorter than half an hour")
