@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use super::{
     TrainError, card,
-    cli::{EvalArgs, UsageArg},
-    commands::{json, load, load_set, print},
-    data::{Dataset, Usage},
+    cli::EvalArgs,
+    data::{Dataset, Usage, load, load_set},
     evaluate::Scores,
     export::write_manifest,
     folder::fitted_temperature,
-    measure, plots,
-    progress::{EpochRecord, METRICS, read_records, say},
+    measure,
+    output::{json, print, say},
+    plots,
     repeated::{Repeated, unseen_line},
     robustness::Robustness,
+    run::{EpochRecord, METRICS, note_time, read_records},
     temperature::LEAST_ROWS,
 };
 use fer_engine::{
@@ -23,32 +24,24 @@ use fer_engine::{
 };
 
 /// Scores a model folder through the engine that serves it.
-///
-/// # Errors
-/// [`TrainError`].
-pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
-    let usage = args.usage.map(|u| match u {
-        UsageArg::Training => Usage::Training,
-        UsageArg::PublicTest => Usage::PublicTest,
-        UsageArg::PrivateTest => Usage::PrivateTest,
-    });
+pub(crate) fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let mut folder = ModelFolder::open(&args.model)?;
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
-    let data = load(&args.data, usage, args.rows)?;
-    if args.calibrate && data.len() < LEAST_ROWS {
+    let data = load(&args.data, args.usage, args.rows.options())?;
+    if args.fit_temperature && data.len() < LEAST_ROWS {
         return Err(TrainError::Usage(format!(
-            "--calibrate: {} rows are too few for a temperature, {LEAST_ROWS} are wanted",
+            "--fit-temperature: {} rows are too few for a temperature; at least {LEAST_ROWS} are needed",
             data.len()
         )));
     }
     let train = args
         .train
         .as_deref()
-        .map(|p| load_set(p, Usage::Training, args.rows))
+        .map(|p| load_set(p, Usage::Training, args.rows.options()))
         .transpose()?;
-    if args.calibrate {
+    if args.fit_temperature {
         folder = calibrate(args, &folder, &data, device)?;
     }
     let temperature = folder.manifest().temperature();
@@ -109,7 +102,7 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
         }
     }
     // The old scores are of the old temperature: they do not outlive it.
-    if args.record || args.calibrate {
+    if args.record || args.fit_temperature {
         let mut manifest = folder.manifest().clone();
         manifest.scores = recorded;
         if let (Some(repeated), Some(train)) = (&repeated, &train) {
@@ -168,71 +161,4 @@ fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
     beside(&args.model)
         .or_else(|| args.model.parent().and_then(beside))
         .map_or(Ok(Vec::new()), |path| read_records(&path))
-}
-
-/// Writes how long a run took into what is said of its training; nothing if that is said already (`fit` has counted all stages, of
-/// which records may be one), if there are no records, or they are of another run: its best epoch must be among them.
-pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
-    if training.get("seconds").is_some() {
-        return;
-    }
-    let best = (
-        training["best"]["epoch"].as_u64(),
-        training["best"]["accuracy"].as_f64(),
-    );
-    if let (Some(epoch), Some(accuracy)) = best
-        && !records.is_empty()
-        && !records
-            .iter()
-            .any(|r| u64::from(r.epoch) == epoch && (r.valid_accuracy - accuracy).abs() < 1e-9)
-    {
-        say("the records are of another run than the model: its training time is not taken from them");
-        return;
-    }
-    if let (false, Some(object)) = (records.is_empty(), training.as_object_mut()) {
-        let seconds: f64 = records.iter().map(|r| r.seconds).sum();
-        object.insert("epochs_trained".to_owned(), records.len().into());
-        object.insert("seconds".to_owned(), seconds.round().into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(epoch: u32, valid_accuracy: f64) -> EpochRecord {
-        EpochRecord {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: 1.0,
-            train_accuracy: 0.5,
-            valid_accuracy,
-            valid_macro_f1: 0.5,
-            valid_log_loss: 1.0,
-            valid_ece: 0.1,
-            seconds: 30.0,
-            images_per_second: 1.0,
-            best: true,
-        }
-    }
-
-    #[test]
-    fn the_time_is_taken_from_the_models_own_run_only() {
-        let training = || serde_json::json!({"best": {"epoch": 2, "accuracy": 0.6}});
-        let mut own = training();
-        note_time(&mut own, &[record(1, 0.5), record(2, 0.6), record(3, 0.55)]);
-        assert_eq!(
-            (&own["seconds"], &own["epochs_trained"]),
-            (&90.0.into(), &3.into())
-        );
-        // What is there is of all stages.
-        let counted = own.clone();
-        note_time(&mut own, &[record(2, 0.6)]);
-        assert_eq!(own, counted);
-        for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
-            let mut value = training();
-            note_time(&mut value, &others);
-            assert_eq!(value, training());
-        }
-    }
 }

@@ -6,8 +6,8 @@ use fer_engine::{network::Folded, save_torchscript};
 
 use super::{
     TrainError,
-    checkpoint::{State, save_network},
     network::Network,
+    run::{State, save_network},
 };
 use fer_engine::{
     FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, Manifest, emotion::Emotion, sha256_hex,

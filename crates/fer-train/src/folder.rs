@@ -4,17 +4,15 @@ use std::path::Path;
 
 use super::{
     TrainError, card,
-    checkpoint::State,
-    commands::json,
     data::Dataset,
-    eval::note_time,
     evaluate::Scores,
     export::{Identity, entry, export, write_manifest},
     measure,
     network::Network,
-    progress::{EpochRecord, say},
+    output::{json, say},
     quantise,
     repeated::{Repeated, unseen_line},
+    run::{EpochRecord, State, note_time},
     temperature::{self, calibration_line},
 };
 use fer_engine::{ModelFolder, Tempering, TorchScript, packed::FILE_CALIBRATION};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use super::{TrainError, data::Dataset, measure, progress::say, temperature::Labelled};
+use super::{TrainError, data::Dataset, measure, output::say, temperature::Labelled};
 use fer_engine::{
     Calibration, FoldedNetwork, Isa, Logits, ModelFolder, Packed, Precision, calibrate,
     emotion::CLASSES,
@@ -58,7 +58,7 @@ pub(super) fn without(folder: &ModelFolder, out: &Path) -> Result<(), TrainError
             _ => {}
         }
         say(
-            "*** no model.int8.json was written, so int8 cannot serve this model: --calibrate names the training rows it needs",
+            "*** no model.int8.json was written, so int8 cannot serve this model: --int8-data names the training rows it needs",
         );
     }
     Ok(())

@@ -5,10 +5,11 @@ use std::path::Path;
 use tch::Device;
 
 use super::{
-    checkpoint::{Rows, State, Sums},
+    data::Rows,
     export::{Identity, export},
     network::Network,
     recipe::Recipe,
+    run::{State, Sums},
 };
 use fer_engine::ModelFolder;
 

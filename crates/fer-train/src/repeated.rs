@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{TrainError, commands::json, data::Dataset, evaluate::Scores, progress};
+use super::{TrainError, data::Dataset, evaluate::Scores, output::json};
 use fer_engine::emotion::{Emotion, Probabilities};
 
 /// Of each row whether its face is among the training rows, whatever its label there.
@@ -60,7 +60,7 @@ impl Repeated {
 
     /// Adds `repeated_faces` to what is said of a model's training, if these are the very rows it was trained and chosen on.
     pub(super) fn note(&self, training: &mut Value, train: &Dataset, data: &Dataset) {
-        let own = json(&progress::rows(train, data)).is_ok_and(|rows| training["rows"] == rows);
+        let own = json(&Dataset::fingerprint(train, data)).is_ok_and(|rows| training["rows"] == rows);
         if let (true, Some(object)) = (own, training.as_object_mut()) {
             object.insert("repeated_faces".to_owned(), self.count().into());
         }
@@ -117,7 +117,7 @@ mod tests {
         );
         assert!(scores["unseen"].get("confusion").is_none());
 
-        let own = serde_json::json!({"rows": progress::rows(&train, &valid)});
+        let own = serde_json::json!({"rows": Dataset::fingerprint(&train, &valid)});
         let mut training = own.clone();
         repeated.note(&mut training, &train, &valid);
         assert_eq!(training["repeated_faces"], 2);

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path};
 
 use serde_json::Value;
 
-use super::{TrainError, progress::say};
+use super::{TrainError, output::say};
 use fer_engine::{Manifest, emotion::Emotion};
 
 /// First line of a card that may be written anew.

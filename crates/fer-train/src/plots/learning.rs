@@ -4,7 +4,7 @@ use super::{
     axes::Axes,
     pen::{Align, BLUE, GREEN, INK, Pen, SOFT, Type, VERMILION, picture},
 };
-use crate::{TrainError, progress::EpochRecord};
+use crate::{TrainError, run::EpochRecord};
 
 /// A measure, its colour and its name.
 type Line = (fn(&EpochRecord) -> f64, plotters::style::RGBColor, &'static str);

@@ -16,7 +16,7 @@ mod report;
 
 use std::path::Path;
 
-use super::{TrainError, data::Dataset, evaluate::Scores, progress::EpochRecord, robustness::Robustness};
+use super::{TrainError, data::Dataset, evaluate::Scores, robustness::Robustness, run::EpochRecord};
 use fer_engine::{
     Manifest,
     emotion::{Emotion, Probabilities},

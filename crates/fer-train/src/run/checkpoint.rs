@@ -1,7 +1,7 @@
 //! All of a run's state in one safetensors file, and single networks in the same format.
 //!
 //! Tensors: `network/…` (trained weights and batch norm), `average/…` (the averaged ones), `momentum/…`, with Adam
-//! `squares/…`, and `memory/probabilities`.
+//! `squares/…`, and `memory/probabilities` (the soft labels).
 //! Metadata `fer-train`: [`State`] as JSON. Randomness needs no entry: all of it follows from the recipe's
 //! seed, the epoch and the step.
 
@@ -16,57 +16,53 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{
-    TrainError,
+use crate::{
+    data::Rows,
+    distill::SoftLabels,
+    error::TrainError,
     network::{Named, Network, channels_last},
-    optimiser::Optimiser,
+    optim::Optimiser,
     origin::StartedFrom,
-    recipe::Recipe,
-    targets::Memory,
+    recipe::{self, Recipe},
 };
 
 const METADATA: &str = "fer-train";
 
-// Tensors are copied to and from the file as they lie in memory.
+// Tensors are copied to and from the file without conversion.
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian");
 
-/// Where a run stands.
+/// The state of a run apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The recipe.
-    pub recipe: Recipe,
-    /// `f32` or `bf16`: what the forward pass computed in.
-    pub precision: String,
-    /// What it was trained on, so that a run is not resumed on other rows.
-    pub rows: Rows,
+    #[serde(deserialize_with = "recipe::read")]
+    pub(crate) recipe: Recipe,
+    /// `f32` or `bf16`: the number format of the forward pass.
+    pub(crate) precision: String,
+    /// The run's rows, so that it is not resumed on others.
+    pub(crate) rows: Rows,
     /// Finished epochs.
-    pub epoch: u32,
+    pub(crate) epoch: u32,
     /// Steps done in the epoch under way.
-    pub step: usize,
+    pub(crate) step: usize,
     /// Sums over those steps.
-    pub sums: Sums,
+    pub(crate) sums: Sums,
     /// The best epoch so far by validation accuracy.
-    pub best: Option<Best>,
-    /// Where its first weights come from; without it they were random.
+    pub(crate) best: Option<Best>,
+    /// The source of its first weights; `None` if they were random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_from: Option<StartedFrom>,
-    /// The networks it learns from.
+    pub(crate) started_from: Option<StartedFrom>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teachers: Option<Vec<StartedFrom>>,
+    pub(crate) teachers: Option<Vec<StartedFrom>>,
 }
 
 impl State {
-    /// Notes the teachers of a run at its start, and holds a resumed one to them.
-    ///
-    /// # Errors
-    /// [`TrainError::Invalid`] if they are others than before.
-    pub fn learns_from(&mut self, teachers: &[StartedFrom], path: &Path) -> Result<(), TrainError> {
+    /// Records the teachers at the start of a run, and rejects others when it is resumed.
+    pub(crate) fn learns_from(&mut self, teachers: &[StartedFrom], path: &Path) -> Result<(), TrainError> {
         match &self.teachers {
-            Some(before) if before != teachers => Err(TrainError::Invalid {
-                path: path.to_owned(),
-                reason: "has learnt from other teachers than those beside it".to_owned(),
-            }),
+            Some(before) if before != teachers => Err(TrainError::invalid(path)(
+                "was distilled from other teachers than those in its folder".to_owned(),
+            )),
             None if !teachers.is_empty() => {
                 self.teachers = Some(teachers.to_vec());
                 Ok(())
@@ -76,91 +72,79 @@ impl State {
     }
 }
 
-/// The rows a run sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Training rows.
-    pub train: usize,
-    /// Validation rows.
-    pub valid: usize,
-    /// SHA-256 over faces and labels of both.
-    pub sha256: String,
-}
-
 /// Sums over the steps of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// Of loss times rows.
-    pub loss: f64,
-    /// Of rows whose likeliest label was the right one.
-    pub correct: u64,
-    /// Of rows.
-    pub rows: u64,
+    pub(crate) loss: f64,
+    /// Of rows whose likeliest label was the true one.
+    pub(crate) correct: u64,
+    pub(crate) rows: u64,
 }
 
-/// An epoch and its validation accuracy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// From 1.
-    pub epoch: u32,
+#[allow(clippy::cast_precision_loss)]
+impl Sums {
+    /// Mean loss over the rows, nats.
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.rows.max(1) as f64
+    }
+
     /// 0–1.
-    pub accuracy: f64,
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.rows.max(1) as f64
+    }
 }
 
-/// Everything a run is.
+/// An epoch (from 1) and its validation accuracy (0–1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    pub(crate) epoch: u32,
+    pub(crate) accuracy: f64,
+}
+
+/// All state of a run.
 #[derive(Debug)]
-pub struct Checkpoint {
-    /// Where it stands.
-    pub state: State,
-    /// The weights being trained.
-    pub network: Network,
-    /// Their running average: what is validated and exported.
-    pub average: Network,
-    /// What the run said of each training row.
-    pub memory: Memory,
-    /// The optimiser.
-    pub optimiser: Optimiser,
+pub(crate) struct Checkpoint {
+    pub(crate) state: State,
+    /// The weights that are trained.
+    pub(crate) network: Network,
+    /// Their running average, which is validated and exported.
+    pub(crate) average: Network,
+    pub(crate) soft_labels: SoftLabels,
+    pub(crate) optimiser: Optimiser,
 }
 
 impl Checkpoint {
-    /// Writes it; a failure leaves the file that was there.
-    ///
-    /// # Errors
-    /// [`TrainError::File`] (a full disk, …) or what libtorch says.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    /// Writes it; a failure (a full disk, …) leaves the file that was there.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TrainError> {
         let tensors = prefixed("network/", self.network.tensors())
             .chain(prefixed("average/", self.average.tensors()))
             .chain(prefixed("momentum/", self.optimiser.momentum().iter()))
             .chain(prefixed("squares/", self.optimiser.squares().iter()))
-            .chain(prefixed("memory/", self.memory.tensors()));
-        let state = serde_json::to_string(&self.state).map_err(|e| TrainError::Invalid {
-            path: path.to_owned(),
-            reason: format!("state: {e}"),
-        })?;
+            .chain(prefixed("memory/", self.soft_labels.tensors()));
+        let state = serde_json::to_string(&self.state)
+            .map_err(|e| TrainError::invalid(path)(format!("state: {e}")))?;
         write(path, tensors, Some(state))
     }
 
     /// Reads it onto the device.
-    ///
-    /// # Errors
-    /// [`TrainError::File`], or [`TrainError::Invalid`] if it is not a whole checkpoint of this network.
-    pub fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
+    pub(crate) fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
         let file = WeightFile::read(path)?;
         let network = Network::blank(device)?;
         let average = network.snapshot()?;
         let state: State = file.state()?;
         let optimiser = Optimiser::new(&network, state.recipe.method)?;
-        let memory = Memory::new(state.rows.train)?;
+        let soft_labels = SoftLabels::new(state.rows.train)?;
         file.fill("network/", network.tensors())?;
         file.fill("average/", average.tensors())?;
-        file.fill("memory/", memory.tensors())?;
+        file.fill("memory/", soft_labels.tensors())?;
         file.fill("momentum/", optimiser.momentum().iter())?;
         file.fill("squares/", optimiser.squares().iter())?;
         Ok(Self {
             state,
             network,
             average,
-            memory,
+            soft_labels,
             optimiser,
         })
     }
@@ -169,7 +153,7 @@ impl Checkpoint {
 /// The averaged network of a checkpoint and the state it was saved in.
 ///
 /// # Errors
-/// As [`Checkpoint::load`].
+/// The file cannot be read, or is not a whole checkpoint of this network.
 pub fn load_average(path: &Path) -> Result<(Network, State), TrainError> {
     let file = WeightFile::read(path)?;
     let network = Network::blank(Device::Cpu)?;
@@ -178,17 +162,14 @@ pub fn load_average(path: &Path) -> Result<(Network, State), TrainError> {
 }
 
 /// Writes a network by its tensors' plain names: `model.safetensors`.
-///
-/// # Errors
-/// As [`Checkpoint::save`].
-pub fn save_network(network: &Network, path: &Path) -> Result<(), TrainError> {
+pub(crate) fn save_network(network: &Network, path: &Path) -> Result<(), TrainError> {
     write(path, prefixed("", network.tensors()), None)
 }
 
 /// Fills a network from such a file.
 ///
 /// # Errors
-/// As [`Checkpoint::load`].
+/// As [`load_average`].
 pub fn load_network(path: &Path, network: &Network) -> Result<(), TrainError> {
     WeightFile::read(path)?.fill("", network.tensors())
 }
@@ -212,7 +193,6 @@ fn write<'a>(
             .f_to_device(Device::Cpu)?
             .f_contiguous()?
             .f_view([-1])?;
-        // As they lie in memory, which is how safetensors wants them: little-endian.
         let count = flat.numel();
         let mut bytes = vec![0u8; count * size_of::<f32>()];
         flat.f_copy_data_u8(&mut bytes, count)?;
@@ -223,16 +203,15 @@ fn write<'a>(
             .collect::<Vec<_>>();
         data.push((name, shape, bytes));
     }
-    let invalid = |e: safetensors::SafeTensorError| TrainError::Invalid {
-        path: path.to_owned(),
-        reason: format!("cannot be written as safetensors: {e}"),
+    let invalid = |e: safetensors::SafeTensorError| {
+        TrainError::invalid(path)(format!("cannot be written as safetensors: {e}"))
     };
     let views = data
         .iter()
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(invalid)?;
-    // One key only: with several their order, and so the file's hash, would differ from run to run.
+    // One key only: the order of several keys, and with it the file's hash, would differ from run to run.
     let metadata = state.map(|s| HashMap::from([(METADATA.to_owned(), s)]));
     let bytes = safetensors::serialize(views, metadata).map_err(invalid)?;
     fer_engine::files::replace(path, |f| f.write_all(&bytes)).map_err(TrainError::file(path))
@@ -253,10 +232,7 @@ impl WeightFile {
     }
 
     fn invalid(&self, reason: String) -> TrainError {
-        TrainError::Invalid {
-            path: self.path.clone(),
-            reason,
-        }
+        TrainError::invalid(&self.path)(reason)
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {

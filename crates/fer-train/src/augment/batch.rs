@@ -3,27 +3,23 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{TrainError, augment, data::Dataset, recipe::Recipe};
+use super::view;
+use crate::{data::Dataset, error::TrainError, recipe::Recipe};
 use fer_image::PIXELS;
 
 /// Scaled pixels and labels of a step.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// 2,304 a row.
-    pub pixels: Vec<f32>,
-    /// Whether a row's view is of low resolution (see [`augment::view`]).
-    pub coarse: Vec<bool>,
+    pub(crate) pixels: Vec<f32>,
     /// 0–6 a row.
-    pub labels: Vec<i64>,
+    pub(crate) labels: Vec<i64>,
 }
 
 impl Batch {
-    /// Draws a view of every row. What is random in it follows from `seed`, and mirroring from the recipe's seed, row and epoch;
-    /// `mixup` is the share of the views into which another is mixed.
-    ///
-    /// # Errors
-    /// [`TrainError::Draw`].
-    pub fn draw(
+    /// Draws a view of every row. All randomness follows from `seed`, except mirroring, which follows from the recipe's seed,
+    /// the row and the epoch. `mixup` is the share of the views into which another is mixed.
+    pub(crate) fn draw(
         train: &Dataset,
         rows: &[usize],
         recipe: &Recipe,
@@ -33,27 +29,22 @@ impl Batch {
     ) -> Result<Self, TrainError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.cast_unsigned());
         let mut pixels = vec![0f32; rows.len() * PIXELS];
-        let mut coarse = Vec::with_capacity(rows.len());
         let mut labels = Vec::with_capacity(rows.len());
         for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
             let mirror = mirrored(recipe, epoch, *row, &mut rng);
             let (how, input) = (&recipe.augmentation, &recipe.input);
-            let view = augment::view(train.face(*row), mirror, how, input, &mut rng, out);
-            coarse.push(view.map_err(TrainError::Draw)?);
+            view(train.face(*row), mirror, how, input, &mut rng, out).map_err(TrainError::Draw)?;
             labels.push(i64::from(train.label(*row) as u8));
         }
         if mixup > 0.0 {
             mix(&mut pixels, mixup, &mut rng);
         }
-        Ok(Self {
-            pixels,
-            coarse,
-            labels,
-        })
+        Ok(Self { pixels, labels })
     }
 }
 
-/// Mixes into a share of the views the one half a batch further on, by a weight uniform in 0–0.5: each stays mostly itself.
+/// Mixes into a share of the views the one half a batch further on. Its weight is uniform in 0–0.5, so that each view
+/// keeps the larger part.
 fn mix(pixels: &mut [f32], share: f64, rng: &mut impl Rng) {
     let before = pixels.to_vec();
     let rows = before.len() / PIXELS;
@@ -80,8 +71,7 @@ fn mirrored(recipe: &Recipe, epoch: u32, row: usize, rng: &mut impl Rng) -> bool
 
 /// A seed for one step of one epoch (step 0 is the epoch's order; epoch 0 the first weights): SplitMix64's
 /// finaliser over the three, so that neighbours share nothing.
-#[must_use]
-pub fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
+pub(crate) fn seed_for(seed: u64, epoch: u32, step: usize) -> i64 {
     let mut z = seed
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)
         .wrapping_add(u64::from(epoch) << 32)

@@ -1,17 +1,17 @@
-//! What a training step computes in.
+//! The number format of a training step.
 
 use tch::{Device, Kind};
 
-/// What the forward and backward pass compute in; weights and optimiser are always float.
+/// The number format of the forward and backward pass; weights and optimiser are always float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
+pub enum TrainingPrecision {
     /// 32-bit float.
     F32,
     /// bfloat16.
     Bf16,
 }
 
-impl Precision {
+impl TrainingPrecision {
     /// bf16 on a GPU and where the processor computes it, else f32.
     #[must_use]
     pub fn detect(device: Device) -> Self {
@@ -22,9 +22,8 @@ impl Precision {
         }
     }
 
-    /// As it is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    /// Name in checkpoints, `model.json` and messages.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
@@ -41,7 +40,7 @@ impl Precision {
     }
 }
 
-/// Whether the processor multiplies bfloat16 itself (AVX512-BF16); where it does not, bf16 is emulated and slow.
+/// Whether the processor has instructions for bfloat16 (AVX512-BF16); without them bf16 is emulated and slow.
 #[must_use]
 pub fn cpu_has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]

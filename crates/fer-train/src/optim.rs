@@ -1,18 +1,18 @@
-//! SGD with Nesterov momentum, Adam, and averaged weights. Own code because libtorch's optimiser, as tch wraps
-//! it, does not give up its momentum, without which a run cannot be resumed exactly.
+//! SGD with Nesterov momentum, Adam, and averaged weights. Own code because tch gives no access to the momentum of
+//! libtorch's optimiser, without which a run cannot be resumed exactly.
 
 use tch::{TchError, Tensor};
 
-use super::{
+use crate::{
     network::{Named, Network},
     recipe::Method,
 };
 
-/// Adam's decay of the squared gradients, and what is added to their root: Keras' defaults.
+/// Adam's decay of the squared gradients, and the term added to their root: Keras' defaults.
 const ADAM_DECAY: f64 = 0.999;
 const ADAM_EPSILON: f64 = 1e-7;
 
-/// What an optimiser remembers of every parameter of a network.
+/// An optimiser's state for every parameter of a network.
 #[derive(Debug)]
 pub struct Optimiser {
     momentum: Vec<Named>,
@@ -22,7 +22,7 @@ pub struct Optimiser {
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy)]
-pub struct Step {
+pub struct OptimiserStep {
     /// Learning rate.
     pub rate: f64,
     /// Momentum (Adam: β₁), 0–1.
@@ -37,7 +37,7 @@ impl Optimiser {
     /// Zero momentum.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn new(network: &Network, method: Method) -> Result<Self, TchError> {
         let zeros = || {
             network
@@ -61,14 +61,12 @@ impl Optimiser {
     }
 
     /// The momentum by parameter.
-    #[must_use]
-    pub fn momentum(&self) -> &[Named] {
+    pub(crate) fn momentum(&self) -> &[Named] {
         &self.momentum
     }
 
     /// Adam's averaged squared gradients by parameter; empty for SGD.
-    #[must_use]
-    pub fn squares(&self) -> &[Named] {
+    pub(crate) fn squares(&self) -> &[Named] {
         &self.squares
     }
 
@@ -78,8 +76,8 @@ impl Optimiser {
     /// Kingma and Ba 2015, the decay as part of the gradient.
     ///
     /// # Errors
-    /// What libtorch says.
-    pub fn step(&mut self, network: &Network, step: Step) -> Result<(), TchError> {
+    /// libtorch failed.
+    pub fn step(&mut self, network: &Network, step: OptimiserStep) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (i, (p, v)) in network.parameters().iter().zip(&mut self.momentum).enumerate() {
             let mut grad = p.tensor.f_grad()?;
@@ -99,10 +97,10 @@ impl Optimiser {
     }
 }
 
-fn nesterov(weight: &Tensor, grad: &mut Tensor, v: &mut Tensor, step: Step) -> Result<(), TchError> {
+fn nesterov(weight: &Tensor, grad: &mut Tensor, v: &mut Tensor, step: OptimiserStep) -> Result<(), TchError> {
     let _ = v.f_mul_scalar_(step.momentum)?.f_add_(grad)?;
     let _ = grad.f_add_(&v.f_mul_scalar(step.momentum)?)?;
-    // A second handle on the same storage: tch's in-place operations want `&mut`.
+    // A second handle on the same storage: tch's in-place operations take `&mut`.
     let _ = weight.shallow_clone().f_sub_(&grad.f_mul_scalar_(step.rate)?)?;
     Ok(())
 }
@@ -112,7 +110,7 @@ fn adam(
     grad: &mut Tensor,
     v: &mut Tensor,
     squares: &mut Tensor,
-    step: Step,
+    step: OptimiserStep,
 ) -> Result<(), TchError> {
     #[allow(clippy::cast_precision_loss)]
     let t = step.done as f64 + 1.0;
@@ -138,7 +136,7 @@ fn decays(name: &str) -> bool {
 /// so that the random first weights are soon forgotten.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch failed.
 pub fn average(average: &Network, network: &Network, decay: f64, step: u64) -> Result<(), TchError> {
     let _no_grad = tch::no_grad_guard();
     #[allow(clippy::cast_precision_loss)]
@@ -173,7 +171,7 @@ mod tests {
             }
             sgd.step(
                 &net,
-                Step {
+                OptimiserStep {
                     rate: 0.1,
                     momentum: 0.9,
                     weight_decay: 0.01,
@@ -199,7 +197,7 @@ mod tests {
             for p in net.parameters() {
                 (p.tensor.sum(Kind::Float) * 0.5).backward();
             }
-            let step = Step {
+            let step = OptimiserStep {
                 rate: 0.01,
                 momentum: 0.9,
                 weight_decay: 0.0,

@@ -1,11 +1,12 @@
 //! One face → one random view of it, as the scaled values the network takes.
 //!
-//! Everything is drawn from the generator handed in, so that a view depends on the run's seed, the epoch
-//! and the batch only, never on what ran before: that is what makes resuming exact.
+//! Everything is drawn from the generator passed in, so that a view depends only on the run's seed, the epoch and the
+//! batch, never on what ran before. That makes resuming exact.
 
 use rand::{Rng, RngExt};
 
-use super::{recipe::Augmentation, robustness::Change};
+use super::change::{CENTRE, Change, bilinear};
+use crate::recipe::Augmentation;
 use fer_engine::InputSpec;
 use fer_image::{Face, PIXELS, SIDE};
 
@@ -17,28 +18,20 @@ pub fn plain(face: &[u8; PIXELS], input: &InputSpec, out: &mut [f32]) {
     }
 }
 
-/// A random view of the face or of its mirror image, scaled, into `out`, which has [`PIXELS`] values. Says whether the view is
-/// coarse, that is of low resolution.
-///
-/// # Errors
-/// As [`Change::apply`].
-pub fn view(
+/// Writes a random view of the face or of its mirror image, scaled, into `out`, which has [`PIXELS`] values.
+pub(crate) fn view(
     face: &[u8; PIXELS],
     mirror: bool,
     how: &Augmentation,
     input: &InputSpec,
     rng: &mut impl Rng,
     out: &mut [f32],
-) -> Result<bool, String> {
+) -> Result<(), String> {
     let (factor, offset) = affine(input);
     let map = Map::draw(mirror, how, rng);
     let contrast = 1.0 + around_zero(rng, how.contrast);
     let brightness = 255.0 * around_zero(rng, how.brightness);
-    let (face, coarse) = worsened(face, how, rng)?;
-    let mut source = [0f32; PIXELS];
-    for (s, p) in source.iter_mut().zip(&face.0) {
-        *s = f32::from(*p);
-    }
+    let source = degraded(face, how, rng)?.0.map(f32::from);
     for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
         for (x, o) in row.iter_mut().enumerate() {
             let gray = map.sample(&source, x, y);
@@ -49,14 +42,13 @@ pub fn view(
     if rng.random::<f64>() < how.erase {
         erase(rng, factor, offset, out);
     }
-    Ok(coarse)
+    Ok(())
 }
 
-/// The face as a worse camera or file would have it, each change with its own probability; and whether it is of low resolution.
-fn worsened(face: &[u8; PIXELS], how: &Augmentation, rng: &mut impl Rng) -> Result<(Face, bool), String> {
+/// The face as a worse camera or file would have it, each change with its own probability.
+fn degraded(face: &[u8; PIXELS], how: &Augmentation, rng: &mut impl Rng) -> Result<Face, String> {
     let mut face = Face(*face);
-    let coarse = rng.random::<f64>() < how.low_resolution;
-    if coarse {
+    if rng.random::<f64>() < how.low_resolution {
         face = Change::Resize(rng.random_range(20..=40)).apply(&face)?;
     }
     if rng.random::<f64>() < how.blur {
@@ -65,7 +57,7 @@ fn worsened(face: &[u8; PIXELS], how: &Augmentation, rng: &mut impl Rng) -> Resu
     if rng.random::<f64>() < how.jpeg {
         face = Change::Jpeg(rng.random_range(20..=70)).apply(&face)?;
     }
-    Ok((face, coarse))
+    Ok(face)
 }
 
 #[allow(clippy::cast_possible_truncation)]
@@ -86,10 +78,6 @@ struct Map {
     shift: [f32; 2],
 }
 
-/// Centre of a face between its pixels' centres.
-#[allow(clippy::cast_precision_loss)]
-const CENTRE: f32 = (SIDE as f32 - 1.0) / 2.0;
-
 impl Map {
     #[allow(clippy::cast_precision_loss)]
     fn draw(mirror: bool, how: &Augmentation, rng: &mut impl Rng) -> Self {
@@ -107,24 +95,12 @@ impl Map {
         }
     }
 
-    /// Bilinear; beyond the edge the edge is repeated.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_precision_loss)]
     fn sample(&self, face: &[f32; PIXELS], x: usize, y: usize) -> f32 {
         let (dx, dy) = (x as f32 - CENTRE, y as f32 - CENTRE);
-        let last = (SIDE - 1) as f32;
-        let sx = (self.m[0] * dx + self.m[1] * dy + CENTRE + self.shift[0]).clamp(0.0, last);
-        let sy = (self.m[2] * dx + self.m[3] * dy + CENTRE + self.shift[1]).clamp(0.0, last);
-        let (x0, y0) = (sx as usize, sy as usize);
-        let (x1, y1) = ((x0 + 1).min(SIDE - 1), (y0 + 1).min(SIDE - 1));
-        let (fx, fy) = (sx - x0 as f32, sy - y0 as f32);
-        let at = |x: usize, y: usize| face[y * SIDE + x];
-        let top = at(x0, y0) + fx * (at(x1, y0) - at(x0, y0));
-        let bottom = at(x0, y1) + fx * (at(x1, y1) - at(x0, y1));
-        top + fy * (bottom - top)
+        let x = self.m[0] * dx + self.m[1] * dy + CENTRE + self.shift[0];
+        let y = self.m[2] * dx + self.m[3] * dy + CENTRE + self.shift[1];
+        bilinear(face, x, y)
     }
 }
 
@@ -204,23 +180,22 @@ mod tests {
     }
 
     #[test]
-    fn a_view_is_coarse_as_often_as_asked_and_only_then_of_low_resolution() {
+    fn a_view_is_of_low_resolution_as_often_as_asked() {
         let how = Augmentation {
             low_resolution: 0.3,
             ..NONE
         };
+        let face = &drawn_faces(1)[0].0;
         let mut whole = vec![0.0; PIXELS];
-        plain(&drawn_faces(1)[0].0, &input(), &mut whole);
-        let mut coarse = 0;
-        for seed in 0..200 {
+        plain(face, &input(), &mut whole);
+        let changed = (0..200).filter(|seed| {
             let mut out = vec![0.0; PIXELS];
-            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let face = &drawn_faces(1)[0].0;
-            let said = view(face, false, &how, &input(), &mut rng, &mut out).unwrap();
-            assert_eq!(said, !same(&out, &whole), "{seed}");
-            coarse += u32::from(said);
-        }
-        assert!((40..=80).contains(&coarse), "{coarse}");
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(*seed);
+            view(face, false, &how, &input(), &mut rng, &mut out).unwrap();
+            !same(&out, &whole)
+        });
+        let changed = changed.count();
+        assert!((40..=80).contains(&changed), "{changed}");
     }
 
     #[test]
@@ -259,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn worse_pictures_are_near_the_face_but_not_the_face() {
+    fn worse_images_are_near_the_face_but_not_the_face() {
         for how in [
             Augmentation {
                 low_resolution: 1.0,
@@ -271,7 +246,7 @@ mod tests {
             let face = &drawn_faces(1)[0];
             for seed in 0..20 {
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-                let (worse, _) = worsened(&face.0, &how, &mut rng).unwrap();
+                let worse = degraded(&face.0, &how, &mut rng).unwrap();
                 let difference: u32 = face
                     .0
                     .iter()

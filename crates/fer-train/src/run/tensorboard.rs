@@ -2,7 +2,7 @@
 //!
 //! An event file is a row of TFRecords, each a length, its checksum, an `Event` protocol buffer and its
 //! checksum (`tensorflow/core/lib/io/record_writer.h`, `tensorflow/core/util/event.proto`,
-//! `tensorflow/core/framework/summary.proto`). Seven fields are all it takes, so they are encoded here.
+//! `tensorflow/core/framework/summary.proto`). It needs seven fields only, so they are encoded here.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,24 +11,21 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What the first event of a file says it is.
+/// The first event of a file: its format.
 const FILE_VERSION: &str = "brain.Event:2";
 
 /// Writes one event file.
 #[derive(Debug)]
-pub struct EventWriter {
+pub(super) struct EventWriter {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl EventWriter {
-    /// Begins a new file in `folder`, which is made if need be. `first_step` is the first step that will be
-    /// written: TensorBoard reads all files of a folder as one run and drops what earlier ones hold from
-    /// that step on, which is what a run that was killed and resumed means.
-    ///
-    /// # Errors
-    /// What making the folder or the file gives.
-    pub fn create(folder: &Path, first_step: i64) -> io::Result<Self> {
+    /// Begins a new file in `folder`, which is created if it is missing. `first_step` is the first step that will be
+    /// written: TensorBoard reads all files of a folder as one run and drops points of earlier files from
+    /// that step on, as a run that was killed and resumed needs.
+    pub(super) fn create(folder: &Path, first_step: i64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let now = wall_time();
         let (path, file) = new_file(folder, now)?;
@@ -42,25 +39,18 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    #[cfg(test)]
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Adds a point to the curve `tag`.
-    ///
-    /// # Errors
-    /// What writing gives.
-    pub fn scalar(&mut self, tag: &str, value: f32, step: i64) -> io::Result<()> {
+    pub(super) fn scalar(&mut self, tag: &str, value: f32, step: i64) -> io::Result<()> {
         self.write(&scalar_event(wall_time(), step, tag, value))
     }
 
-    /// Hands everything to the operating system, for a TensorBoard that looks on.
-    ///
-    /// # Errors
-    /// What writing gives.
-    pub fn flush(&mut self) -> io::Result<()> {
+    /// Passes everything to the operating system, so that a running TensorBoard sees it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 
