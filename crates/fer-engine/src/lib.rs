@@ -22,7 +22,7 @@ pub use folder::{
     FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder, sha256_hex,
 };
 pub use network::FoldedNetwork;
-pub use packed::{Calibration, Isa, Packed, Precision, calibrate};
+pub use packed::{QuantRanges, Isa, Packed, Precision, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, Incumbent, select};
