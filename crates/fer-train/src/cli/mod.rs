@@ -119,7 +119,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub robustness: bool,
     /// Also draw confusion matrix, reliability, precision and recall, learning curves and the most confident mistakes
-    /// into this folder, as PNG and as one page, report.html. The mistakes show pictures of the data
+    /// into this folder, as SVG and as one page, report.html. The mistakes show pictures of the data
     #[arg(long, env = "FER_PLOTS", value_name = "DIR")]
     pub plots: Option<PathBuf>,
     /// Records of the training run for the learning curves [default: metrics.jsonl in or beside the model folder]
@@ -127,8 +127,8 @@ pub struct EvalArgs {
     pub metrics: Option<PathBuf>,
     /// First fit the temperature on these rows, at least 100, and write it and the scores they then have into model.json and the model card; they must not be
     /// training rows
-    #[arg(long)]
-    pub calibrate: bool,
+    #[arg(long, alias = "calibrate")]
+    pub fit_temperature: bool,
     /// Write what was measured into model.json and the model card
     #[arg(long)]
     pub record: bool,
@@ -178,8 +178,8 @@ pub struct ExportArgs {
     pub data: Option<PathBuf>,
     /// Training rows that int8 is calibrated on, of which the Training rows are taken if there is a Usage column; never
     /// rows of --data. Without it no model.int8.json is written
-    #[arg(long, env = "FER_CALIBRATE", value_name = "CSV")]
-    pub calibrate: Option<PathBuf>,
+    #[arg(long, alias = "calibrate", env = "FER_CALIBRATE", value_name = "CSV")]
+    pub int8_data: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub machine: MachineArgs,
