@@ -1,0 +1,78 @@
+//! What the diagrams share: colours, text and legends. plotters draws them as SVG, whose text needs no font here.
+
+use plotters::{
+    coord::Shift,
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
+
+use crate::TrainError;
+
+/// Text and frames.
+pub(super) const INK: RGBColor = RGBColor(33, 37, 41);
+/// Explanations.
+pub(super) const SOFT: RGBColor = RGBColor(98, 105, 112);
+/// Lines behind the data.
+pub(super) const GRID: RGBColor = RGBColor(226, 229, 232);
+/// Of the palette of Okabe and Ito, which people with any kind of colour vision can tell apart.
+pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
+/// The same palette's.
+pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
+/// The same palette's.
+pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
+
+/// Sizes of text. plotters writes them divided by 1.24.
+pub(super) const TITLE: u32 = 28;
+pub(super) const TEXT: u32 = 20;
+pub(super) const SMALL: u32 = 17;
+
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A white image of that size in pixels, drawn on by `draw`, as SVG.
+pub(super) fn image(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), TrainError>,
+) -> Result<String, TrainError> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE).map_err(failed)?;
+        draw(&area)?;
+        area.present().map_err(failed)?;
+    }
+    Ok(svg)
+}
+
+pub(super) fn failed(e: impl std::fmt::Display) -> TrainError {
+    TrainError::Draw(e.to_string())
+}
+
+pub(super) fn title() -> TextStyle<'static> {
+    ("sans-serif", TITLE, FontStyle::Bold, &INK).into_text_style(&(0, 0))
+}
+
+pub(super) fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
+    ("sans-serif", size, &color).into_text_style(&(0, 0))
+}
+
+/// Writes text that starts at a point, or has it in its middle; vertically the point is always its middle.
+pub(super) fn write(
+    area: &Area<'_>,
+    words: impl Into<String>,
+    at: (i32, i32),
+    horizontal: HPos,
+    style: &TextStyle<'_>,
+) -> Result<(), TrainError> {
+    let style = style.pos(Pos::new(horizontal, VPos::Center));
+    area.draw(&Text::new(words.into(), at, style)).map_err(failed)
+}
+
+/// For a legend: a piece of a line.
+pub(super) fn stroke((x, y): (i32, i32), color: RGBColor) -> PathElement<(i32, i32)> {
+    PathElement::new(vec![(x, y), (x + 26, y)], color.stroke_width(3))
+}
+
+/// `0.2` → `20 %`.
+pub(super) fn percent(share: &f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
