@@ -19,10 +19,11 @@ mod testing;
 mod torchscript;
 
 pub use folder::{
-    FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder, sha256_hex,
+    FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
+    sha256_hex,
 };
 pub use network::FoldedNetwork;
-pub use packed::{QuantRanges, Isa, Packed, Precision, calibrate};
+pub use packed::{Isa, Packed, Precision, QuantRanges, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, Incumbent, select};

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fer_engine::network::{find_tensor, not_safetensors};
+use fer_engine::{
+    folder::{Best, Provenance, Rows},
+    network::{find_tensor, not_safetensors},
+};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -20,7 +23,6 @@ use super::{
     TrainError,
     network::{Named, Network, channels_last},
     optimiser::Optimiser,
-    origin::StartedFrom,
     recipe::Recipe,
     targets::Memory,
 };
@@ -50,10 +52,10 @@ pub struct State {
     pub best: Option<Best>,
     /// Where its first weights come from; without it they were random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_from: Option<StartedFrom>,
+    pub started_from: Option<Provenance>,
     /// The networks it learns from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teachers: Option<Vec<StartedFrom>>,
+    pub teachers: Option<Vec<Provenance>>,
 }
 
 impl State {
@@ -61,7 +63,7 @@ impl State {
     ///
     /// # Errors
     /// [`TrainError::Invalid`] if they are others than before.
-    pub fn learns_from(&mut self, teachers: &[StartedFrom], path: &Path) -> Result<(), TrainError> {
+    pub fn learns_from(&mut self, teachers: &[Provenance], path: &Path) -> Result<(), TrainError> {
         match &self.teachers {
             Some(before) if before != teachers => Err(TrainError::Invalid {
                 path: path.to_owned(),
@@ -76,17 +78,6 @@ impl State {
     }
 }
 
-/// The rows a run sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Training rows.
-    pub train: usize,
-    /// Validation rows.
-    pub valid: usize,
-    /// SHA-256 over faces and labels of both.
-    pub sha256: String,
-}
-
 /// Sums over the steps of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
@@ -96,15 +87,6 @@ pub struct Sums {
     pub correct: u64,
     /// Of rows.
     pub rows: u64,
-}
-
-/// An epoch and its validation accuracy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// From 1.
-    pub epoch: u32,
-    /// 0–1.
-    pub accuracy: f64,
 }
 
 /// Everything a run is.

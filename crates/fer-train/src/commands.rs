@@ -14,12 +14,10 @@ use super::{
     checkpoint::load_average,
     cli::{ExportArgs, FitArgs, PredictArgs, RowArgs},
     data::{Dataset, Options, Reader, Usage},
+    export::{Finished, int8, write_folder},
     fit::Run,
-    folder::write_folder,
-    measure::{BATCH, classify},
     progress::{class_counts_line, say},
-    quantise,
-    repeated::Repeated,
+    score::{BATCH, classify, overlap::Overlap},
     stages,
 };
 use fer_engine::ModelFolder;
@@ -46,18 +44,18 @@ pub fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         valid.len(),
         class_counts_line(&valid.class_counts())
     ));
-    let repeated = Repeated::of(&valid, &train);
-    if repeated.all() {
+    let overlap = Overlap::of(&valid, &train);
+    if overlap.all() {
         return Err(TrainError::Usage(
             "every validation row has the face of a training row: other rows are wanted to choose the epoch by"
                 .to_owned(),
         ));
     }
-    quantise::check(&train, &valid)?;
-    if repeated.count() > 0 {
+    int8::check(&train, &valid)?;
+    if overlap.count() > 0 {
         say(&format!(
             "*** {} of the validation rows have the face of a training row: on them the scores are too good",
-            repeated.count()
+            overlap.count()
         ));
     }
     let last = recipe.last_stage();
@@ -153,10 +151,6 @@ pub(super) fn load(path: &Path, usage: Option<Usage>, rows: RowArgs) -> Result<D
     Ok(data)
 }
 
-pub(super) fn json(scores: &impl serde::Serialize) -> Result<serde_json::Value, TrainError> {
-    serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
-}
-
 /// Fills in `emotion` for a CSV that has only `pixels`.
 ///
 /// # Errors
@@ -187,22 +181,25 @@ pub fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         .map(|p| load_set(p, Usage::PublicTest, args.rows))
         .transpose()?;
     let train = args
-        .calibrate
+        .int8_data
         .as_deref()
         .map(|p| load_set(p, Usage::Training, args.rows))
         .transpose()?;
     if let (Some(data), Some(train)) = (&data, &train) {
-        quantise::check(train, data)?;
+        int8::check(train, data)?;
     }
     let (network, state) = load_average(&args.checkpoint)?;
     let records = stages::records(args.checkpoint.parent().unwrap_or(Path::new("")), &state.recipe)?;
+    let finished = Finished {
+        network: &network,
+        state: &state,
+        records: &records,
+    };
     write_folder(
-        &network,
-        &state,
+        &finished,
         &args.identity.identity(),
         data.as_ref(),
         train.as_ref(),
-        &records,
         &args.out,
     )?;
     Ok(0)

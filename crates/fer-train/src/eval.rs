@@ -2,25 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    TrainError, card,
+use serde::Serialize;
+
+use crate::{
+    TrainError,
     cli::{EvalArgs, UsageArg},
-    commands::{json, load, load_set, print},
+    commands::{load, load_set, print},
     data::{Dataset, Usage},
-    evaluate::Scores,
-    export::write_manifest,
-    folder::fitted_temperature,
-    measure, plots,
+    export::{card, note_time},
+    plots,
     progress::{EpochRecord, METRICS, read_records, say},
-    repeated::{Repeated, unseen_line},
-    robustness::Robustness,
-    temperature::LEAST_ROWS,
+    score::{
+        logits,
+        overlap::{Overlap, unseen_line},
+        predictions, robustness,
+        scores::{score, table},
+        temperature,
+    },
 };
 use fer_engine::{
-    Chosen, ModelFolder, TorchScript,
-    emotion::{Emotion, Probabilities},
-    temper,
+    Chosen, Manifest, ModelFolder, TorchScript,
+    folder::{Robustness, ScoreReport, Section},
 };
+
+/// The object that `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a ScoreReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    robustness: Option<&'a Robustness>,
+}
 
 /// Scores a model folder through the engine that serves it.
 ///
@@ -37,10 +49,11 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
     let data = load(&args.data, usage, args.rows)?;
-    if args.calibrate && data.len() < LEAST_ROWS {
+    if args.fit_temperature && data.len() < temperature::LEAST_ROWS {
         return Err(TrainError::Usage(format!(
-            "--calibrate: {} rows are too few for a temperature, {LEAST_ROWS} are wanted",
-            data.len()
+            "--fit-temperature: {} rows are too few for a temperature, at least {} are needed",
+            data.len(),
+            temperature::LEAST_ROWS
         )));
     }
     let train = args
@@ -48,98 +61,97 @@ pub fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
         .as_deref()
         .map(|p| load_set(p, Usage::Training, args.rows))
         .transpose()?;
-    if args.calibrate {
-        folder = calibrate(args, &folder, &data, device)?;
+    if args.fit_temperature {
+        folder = fit_temperature(args, &folder, &data, device)?;
     }
-    let temperature = folder.manifest().temperature();
     let chosen = args.engine.choose(&folder, device)?;
-    let logits = measure::logits(&mut *chosen.engine()?, &data, Ok)?;
-    let predictions = measure::to_probabilities(&logits)?;
-    let scores = Scores::from_predictions(predictions.iter().copied());
-    let mut recorded = json(&scores)?;
-    let repeated = train.as_ref().map(|train| Repeated::of(&data, train));
-    let unseen = repeated.as_ref().and_then(|r| r.unseen(&predictions));
-    if let Some(repeated) = &repeated {
-        repeated.extend(&mut recorded, unseen.as_ref())?;
+    let rows = logits(&mut *chosen.engine()?, &data, Ok)?;
+    let answers = predictions(&rows)?;
+    let mut report = score(&answers);
+    let overlap = train.as_ref().map(|train| (Overlap::of(&data, train), train));
+    if let Some((overlap, _)) = &overlap {
+        overlap.extend(&mut report, &answers);
     }
     let robustness = args
         .robustness
         .then(|| measure_robustness(&chosen, &data))
         .transpose()?;
-    if args.json {
-        let mut value = recorded.clone();
-        if let (Some(r), Some(object)) = (&robustness, value.as_object_mut()) {
-            object.insert("robustness".to_owned(), json(r)?);
-        }
-        print(&value.to_string())?;
-    } else {
-        print(&scores.to_string())?;
-        if let (Some(repeated), Some(unseen)) = (&repeated, &unseen) {
-            print(&format!("\n{}", unseen_line(repeated.count(), unseen)))?;
-        }
-        if let Some(r) = &robustness {
-            print(&format!("\n{r}"))?;
-        }
-    }
+    show(args.json, &report, robustness.as_ref())?;
     if let Some(to) = &args.plots {
-        let untempered: Option<Vec<(Emotion, Probabilities)>> = folder
-            .manifest()
-            .calibration
-            .map(|_| {
-                let raw = temper(logits.iter().map(|l| l.1).collect(), 1.0 / temperature);
-                let rows: Vec<_> = logits.iter().map(|l| l.0).zip(raw).collect();
-                measure::to_probabilities(&rows)
-            })
+        let manifest = folder.manifest();
+        // The engine has divided the logits by the temperature.
+        let undivided = || temperature::at_temperature(&rows, 1.0 / manifest.temperature());
+        let uncalibrated = manifest
+            .temperature_fit
+            .as_ref()
+            .map(|_| undivided())
             .transpose()?;
-        let written = plots::write(
-            &plots::Subject {
-                manifest: folder.manifest(),
-                data: &data,
-                predictions: &predictions,
-                untempered: untempered.as_deref(),
-                scores: &scores,
-                records: &records,
-                robustness: robustness.as_ref(),
-            },
-            to,
-        )?;
+        let subject = plots::Subject {
+            manifest,
+            data: &data,
+            predictions: &answers,
+            uncalibrated: uncalibrated.as_deref(),
+            report: &report,
+            records: &records,
+            robustness: robustness.as_ref(),
+        };
+        let written = plots::write(&subject, to)?;
         say(&format!("{} written to {}", written.join(", "), to.display()));
         if records.is_empty() {
             say("no learning curves: --metrics names the metrics.jsonl of a training run");
         }
     }
-    // The old scores are of the old temperature: they do not outlive it.
-    if args.record || args.calibrate {
+    // Recorded scores belong to one temperature: a new one replaces them.
+    if args.record || args.fit_temperature {
         let mut manifest = folder.manifest().clone();
-        manifest.scores = recorded;
-        if let (Some(repeated), Some(train)) = (&repeated, &train) {
-            repeated.note(&mut manifest.training, train, &data);
+        manifest.scores = Section::Known(report);
+        if let Some(robustness) = robustness {
+            manifest.robustness = Section::Known(robustness);
         }
-        if let Some(r) = &robustness {
-            manifest.robustness = json(r)?;
+        if let Some(training) = manifest.training.known_mut() {
+            if let Some((overlap, train)) = &overlap {
+                overlap.note(training, train, &data);
+            }
+            note_time(training, &records);
         }
-        note_time(&mut manifest.training, &records);
-        write_manifest(&manifest, &args.model)?;
-        card::write(&manifest, &args.model)?;
+        write(&manifest, &args.model)?;
     }
     Ok(0)
 }
 
-/// Fits the temperature and writes it into `model.json` and the card. The scores there are of another temperature and go.
-fn calibrate(
+/// Prints one JSON object or the tables.
+fn show(json: bool, report: &ScoreReport, robustness: Option<&Robustness>) -> Result<(), TrainError> {
+    if json {
+        let text = serde_json::to_string(&Printed { report, robustness });
+        return print(&text.map_err(|e| TrainError::Usage(format!("scores: {e}")))?);
+    }
+    print(&table(report))?;
+    if let Some(line) = unseen_line(report) {
+        print(&format!("\n{line}"))?;
+    }
+    robustness.map_or(Ok(()), |r| print(&format!("\n{}", robustness::table(r))))
+}
+
+/// Fits the temperature and writes it into `model.json` and the card. The scores there belong to another temperature
+/// and are removed.
+fn fit_temperature(
     args: &EvalArgs,
     folder: &ModelFolder,
     data: &Dataset,
     device: tch::Device,
 ) -> Result<ModelFolder, TrainError> {
-    let mut network = TorchScript::load(folder, device)?;
-    let logits = measure::logits(&mut network, data, Ok)?;
+    let rows = logits(&mut TorchScript::load(folder, device)?, data, Ok)?;
     let mut manifest = folder.manifest().clone();
-    manifest.calibration = fitted_temperature(&logits)?;
-    manifest.scores = serde_json::Value::Null;
-    write_manifest(&manifest, &args.model)?;
-    card::write(&manifest, &args.model)?;
+    manifest.temperature_fit = temperature::fit(&rows)?;
+    manifest.scores = Section::default();
+    write(&manifest, &args.model)?;
     Ok(ModelFolder::open(&args.model)?)
+}
+
+/// Writes `model.json` and the card.
+fn write(manifest: &Manifest, folder: &Path) -> Result<(), TrainError> {
+    manifest.write(folder)?;
+    card::write(manifest, folder)
 }
 
 /// Through the engine that gave the scores.
@@ -151,7 +163,7 @@ fn measure_robustness(chosen: &Chosen, data: &Dataset) -> Result<Robustness, Tra
         info.engine,
         info.precision
     ));
-    Robustness::measure(&mut *chosen.engine()?, data, |case| {
+    robustness::measure(&mut *chosen.engine()?, data, |case| {
         say(&format!("  {}: {:.4}", case.change, case.accuracy));
     })
 }
@@ -168,71 +180,4 @@ fn records(args: &EvalArgs) -> Result<Vec<EpochRecord>, TrainError> {
     beside(&args.model)
         .or_else(|| args.model.parent().and_then(beside))
         .map_or(Ok(Vec::new()), |path| read_records(&path))
-}
-
-/// Writes how long a run took into what is said of its training; nothing if that is said already (`fit` has counted all stages, of
-/// which records may be one), if there are no records, or they are of another run: its best epoch must be among them.
-pub(super) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
-    if training.get("seconds").is_some() {
-        return;
-    }
-    let best = (
-        training["best"]["epoch"].as_u64(),
-        training["best"]["accuracy"].as_f64(),
-    );
-    if let (Some(epoch), Some(accuracy)) = best
-        && !records.is_empty()
-        && !records
-            .iter()
-            .any(|r| u64::from(r.epoch) == epoch && (r.valid_accuracy - accuracy).abs() < 1e-9)
-    {
-        say("the records are of another run than the model: its training time is not taken from them");
-        return;
-    }
-    if let (false, Some(object)) = (records.is_empty(), training.as_object_mut()) {
-        let seconds: f64 = records.iter().map(|r| r.seconds).sum();
-        object.insert("epochs_trained".to_owned(), records.len().into());
-        object.insert("seconds".to_owned(), seconds.round().into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(epoch: u32, valid_accuracy: f64) -> EpochRecord {
-        EpochRecord {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: 1.0,
-            train_accuracy: 0.5,
-            valid_accuracy,
-            valid_macro_f1: 0.5,
-            valid_log_loss: 1.0,
-            valid_ece: 0.1,
-            seconds: 30.0,
-            images_per_second: 1.0,
-            best: true,
-        }
-    }
-
-    #[test]
-    fn the_time_is_taken_from_the_models_own_run_only() {
-        let training = || serde_json::json!({"best": {"epoch": 2, "accuracy": 0.6}});
-        let mut own = training();
-        note_time(&mut own, &[record(1, 0.5), record(2, 0.6), record(3, 0.55)]);
-        assert_eq!(
-            (&own["seconds"], &own["epochs_trained"]),
-            (&90.0.into(), &3.into())
-        );
-        // What is there is of all stages.
-        let counted = own.clone();
-        note_time(&mut own, &[record(2, 0.6)]);
-        assert_eq!(own, counted);
-        for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
-            let mut value = training();
-            note_time(&mut value, &others);
-            assert_eq!(value, training());
-        }
-    }
 }

@@ -13,15 +13,14 @@ use tch::{Device, Kind, Tensor};
 use super::{
     TrainError, augment,
     batch::{Batch, seed_for},
-    checkpoint::{Best, Checkpoint, State, Sums, load_network},
+    checkpoint::{Checkpoint, State, Sums, load_network},
     data::Dataset,
-    evaluate::Scores,
     network::{Network, to_batch},
     optimiser::{Optimiser, Step, average},
-    origin::StartedFrom,
     precision::Precision,
     progress::{EpochRecord, History, Progress},
     recipe::Recipe,
+    score::scores::score,
     sharpness::Uphill,
     targets::{Memory, cross_entropy},
     teachers::Teachers,
@@ -29,6 +28,7 @@ use super::{
 use fer_engine::{
     InputSpec,
     emotion::{Emotion, Probabilities},
+    folder::{Best, Provenance, Scores},
 };
 use fer_image::PIXELS;
 
@@ -179,7 +179,7 @@ fn start(train: &Dataset, valid: &Dataset, recipe: &Recipe, run: &Run<'_>) -> Re
         step: 0,
         sums: Sums::default(),
         best: None,
-        started_from: run.init.as_deref().map(StartedFrom::of).transpose()?,
+        started_from: run.init.as_deref().map(Provenance::of).transpose()?,
         teachers: None,
     };
     Ok(Checkpoint {
@@ -335,7 +335,7 @@ pub fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<
             predictions.push((data.label(*row), probabilities));
         }
     }
-    Ok(Scores::from_predictions(predictions))
+    Ok(score(&predictions).scores)
 }
 
 /// Every row once, in an order that depends on seed and epoch alone.

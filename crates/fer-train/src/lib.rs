@@ -5,59 +5,48 @@
 //! - [`augment`]: one face → one random view of it
 //! - [`batch`]: the views of a step
 //! - [`network`]: the table of layers, forward and backward
-//! - [`origin`]: where the first weights come from
 //! - [`optimiser`]: SGD with state that can be saved; [`sharpness`]: where a step's gradient is taken
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
 //! - `stages`: the teachers' runs, then that of the network that learns from them; [`teachers`]: what they say of a view
-//! - [`export`]: checkpoint → model folder, batch norm folded; `folder`: with its scores, calibration and card
+//! - [`export`]: checkpoint → model folder: weights with batch norm folded, scores, int8 ranges, card
 //! - [`eval`]: what `fer-train eval` does
-//! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
-//! - [`robustness`]: what small changes to the pictures cost
-//! - [`plots`]: pictures of the scores
-//! - `quantise`: the scales of int8, and its cost
-//! - `repeated`: rows to score on whose face a training row has, too
-//! - [`temperature`]: calibrated probabilities
+//! - `score`: accuracy, F1, log-loss, calibration, confusion; temperature, robustness, rows that splits share
+//! - [`robustness`]: changes to a face
+//! - `plots`: diagrams of the scores
 //! - [`cli`], [`commands`]: `fer-train`
 
 pub mod augment;
 pub mod batch;
 pub mod block1;
-mod card;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod data;
 pub mod eval;
-pub mod evaluate;
 pub mod export;
 pub mod fit;
 #[cfg(test)]
 #[path = "../../../tests/support/flags.rs"]
 mod flags;
-mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod measure;
 pub mod network;
 pub mod optimiser;
-pub mod origin;
-pub mod plots;
+mod plots;
 pub mod precision;
 pub mod progress;
-mod quantise;
 #[cfg(test)]
 mod random_folder;
 pub mod recipe;
-mod repeated;
 pub mod robustness;
+mod score;
 pub mod sharpness;
 mod stages;
 mod sys;
 pub mod targets;
 pub mod teachers;
-pub mod temperature;
 pub mod tensorboard;
 
 use std::path::PathBuf;

@@ -12,14 +12,11 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{
-    TrainError,
-    checkpoint::{Rows, Sums},
-    data::Dataset,
-    evaluate::Scores,
-    tensorboard::EventWriter,
+use super::{TrainError, checkpoint::Sums, data::Dataset, tensorboard::EventWriter};
+use fer_engine::{
+    emotion::{CLASSES, Emotion},
+    folder::{Rows, Scores},
 };
-use fer_engine::emotion::{CLASSES, Emotion};
 
 /// One line of JSON an epoch.
 pub const METRICS: &str = "metrics.jsonl";

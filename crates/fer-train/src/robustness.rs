@@ -1,12 +1,9 @@
-//! How much accuracy small changes to the pictures cost.
+//! Changes to a face.
 
 use std::fmt;
 
 use image::{ExtendedColorType, GrayImage, codecs::jpeg::JpegEncoder, imageops};
-use serde::Serialize;
 
-use super::{TrainError, data::Dataset, measure};
-use fer_engine::Classifier;
 use fer_image::{Face, Limits, LumaImage, PIXELS, SIDE, decode};
 
 /// A change to a face.
@@ -125,76 +122,6 @@ fn rotated(face: &Face, angle: f32) -> Face {
         *pixel = (top + fy * (bottom - top)).round() as u8;
     }
     Face(pixels)
-}
-
-/// What one change costs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Case {
-    /// The change in words.
-    pub change: String,
-    /// Accuracy on changed faces, 0–1.
-    pub accuracy: f64,
-    /// Accuracy lost against the plain faces, percentage points; negative if it is higher.
-    pub loss: f64,
-}
-
-/// Accuracy on plain and on changed faces.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Robustness {
-    /// How many rows.
-    pub rows: u64,
-    /// Accuracy on the faces as they are, 0–1.
-    pub plain: f64,
-    /// The largest loss, percentage points.
-    pub worst: f64,
-    /// Each change in the order of [`Change::ALL`].
-    pub cases: Vec<Case>,
-}
-
-impl Robustness {
-    /// Measures every change on the rows; `done` hears of each as it is known.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub fn measure(
-        engine: &mut dyn Classifier,
-        data: &Dataset,
-        mut done: impl FnMut(&Case),
-    ) -> Result<Self, TrainError> {
-        let plain = measure::score(engine, data)?;
-        let mut cases = Vec::with_capacity(Change::ALL.len());
-        for change in Change::ALL {
-            let rows = measure::logits(engine, data, |f| change.apply(&f))?;
-            let accuracy =
-                super::evaluate::Scores::from_predictions(measure::to_probabilities(&rows)?).accuracy;
-            let case = Case {
-                change: change.to_string(),
-                accuracy,
-                loss: (plain.accuracy - accuracy) * 100.0,
-            };
-            done(&case);
-            cases.push(case);
-        }
-        Ok(Self {
-            rows: plain.rows,
-            plain: plain.accuracy,
-            worst: cases.iter().map(|c| c.loss).fold(f64::NEG_INFINITY, f64::max),
-            cases,
-        })
-    }
-}
-
-impl fmt::Display for Robustness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<22}{:>10}{:>8}", "robustness", "accuracy", "points")?;
-        writeln!(f, "{:<22}{:>10.4}", "plain", self.plain)?;
-        for c in &self.cases {
-            // The loss as a change of accuracy: −1.2 is worse by 1.2 points.
-            let change = -c.loss;
-            writeln!(f, "{:<22}{:>10.4}{change:>+8.1}", c.change, c.accuracy)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    TrainError, card,
+    TrainError,
     checkpoint::load_average,
     data::Dataset,
-    export::Identity,
+    export::{Finished, Identity, card, write_folder},
     fit::{BEST, LAST, Outcome, Run, fit},
-    folder::write_folder,
     progress::{EpochRecord, METRICS, read_records, rows, say},
     recipe::Recipe,
     teachers::{self, Asked, Teachers},
@@ -140,14 +139,17 @@ fn is_finished(out: &Path, recipe: &Recipe, train: &Dataset, valid: &Dataset) ->
         return Ok(false);
     }
     let folder = ModelFolder::open(&folder)?;
-    let training = &folder.manifest().training;
-    // As a recipe, so that what an earlier version did not know of has its default. How its pupil is to be taught does not matter.
-    let same_recipe = Recipe::deserialize(&training["recipe"]).is_ok_and(|r| {
-        let distillation = recipe.distillation.clone();
-        Recipe { distillation, ..r } == *recipe
-    });
-    let wanted = serde_json::to_value(rows(train, valid));
-    if same_recipe && wanted.is_ok_and(|rows| training["rows"] == rows) {
+    // Compared as a recipe: fields that an earlier version did not have get their default. How the student is to be
+    // trained does not matter.
+    let same_recipe = |value| {
+        Recipe::deserialize(value).is_ok_and(|r| {
+            let distillation = recipe.distillation.clone();
+            Recipe { distillation, ..r } == *recipe
+        })
+    };
+    let rows = rows(train, valid);
+    let training = folder.manifest().training.known();
+    if training.is_some_and(|t| t.rows.known == rows && same_recipe(&t.recipe)) {
         return Ok(true);
     }
     Err(TrainError::Invalid {
@@ -184,15 +186,12 @@ fn train_and_export(
             let mut records = before.to_vec();
             records.extend(read_records(&run.out.join(METRICS))?);
             let out = run.out.join(MODEL);
-            write_folder(
-                &network,
-                &state,
-                identity,
-                Some(valid),
-                Some(train),
-                &records,
-                &out,
-            )?;
+            let finished = Finished {
+                network: &network,
+                state: &state,
+                records: &records,
+            };
+            write_folder(&finished, identity, Some(valid), Some(train), &out)?;
             Ok(Some(()))
         }
     }

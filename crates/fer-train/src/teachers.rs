@@ -7,9 +7,9 @@ use std::{
 
 use tch::{Device, Tensor};
 
-use super::{TrainError, origin::StartedFrom};
+use super::TrainError;
 use fer_engine::{
-    QuantRanges, Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision,
+    Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision, QuantRanges,
     TorchScript,
     emotion::{CLASSES, Probabilities},
     select::INT8_COST_LIMIT,
@@ -23,7 +23,7 @@ pub struct Teachers {
     packed: Vec<Vec<Packed>>,
     /// On a GPU.
     scripts: Vec<TorchScript>,
-    origins: Vec<StartedFrom>,
+    origins: Vec<Provenance>,
     /// How they are asked.
     asked: Asked,
 }
@@ -66,7 +66,7 @@ impl Teachers {
             let folder = ModelFolder::open(path)?;
             teachers
                 .origins
-                .push(StartedFrom::of(&folder.file(FILE_SAFETENSORS))?);
+                .push(Provenance::of(&folder.file(FILE_SAFETENSORS))?);
             if device == Device::Cpu {
                 let engine = packed(&folder)?;
                 for thread in &mut teachers.packed {
@@ -81,7 +81,7 @@ impl Teachers {
 
     /// Names and hashes, for the checkpoint.
     #[must_use]
-    pub fn origins(&self) -> &[StartedFrom] {
+    pub fn origins(&self) -> &[Provenance] {
         &self.origins
     }
 

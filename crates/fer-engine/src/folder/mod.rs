@@ -1,6 +1,7 @@
 //! The model folder: `model.pt`, `model.safetensors`, `model.json`.
 
 mod manifest;
+mod provenance;
 mod record;
 
 use std::{
@@ -13,9 +14,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 pub use manifest::{FORMAT, FileEntry, InputSpec, Manifest, write_json};
-pub use record::{
-    Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, StartedFrom, Training,
-};
+pub use provenance::Provenance;
+pub use record::{Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, Training};
 
 use crate::EngineError;
 
@@ -210,7 +210,10 @@ mod tests {
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
         let changes: [(Change, &str); 18] = [
-            (|m| m["format"] = 2.into(), "has format 2, and this version reads formats up to 1"),
+            (
+                |m| m["format"] = 2.into(),
+                "has format 2, and this version reads formats up to 1",
+            ),
             (|m| m["format"] = "new".into(), "not a model manifest"),
             (|m| m["input"]["scale"] = 1e-60.into(), "black and white"),
             (|m| m["input"]["mean"] = 1e30.into(), "black and white"),

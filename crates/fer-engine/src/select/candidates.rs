@@ -3,7 +3,7 @@
 use tch::Device;
 
 use crate::{
-    QuantRanges, EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, packed::Ranges,
+    EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, QuantRanges, packed::Ranges,
 };
 
 /// Accuracy that int8 may cost and still be chosen by itself, in percentage points.

@@ -1,6 +1,6 @@
 //! Whether a candidate answers as the TorchScript forward does.
 
-use crate::{Classifier, EngineError, Logits, Packed, Precision, emotion::Probabilities, apply_temperature};
+use crate::{Classifier, EngineError, Logits, Packed, Precision, apply_temperature, emotion::Probabilities};
 use fer_image::Face;
 
 /// How far a probability may be from the TorchScript forward's.

@@ -11,7 +11,7 @@ use tch::Device;
 
 use super::{
     Classifier, EngineError, EngineInfo, EngineRequest, ModelFolder, Packed, Precision, PrecisionRequest,
-    WithTemperature, TorchScript, drawn_faces, apply_temperature,
+    TorchScript, WithTemperature, apply_temperature, drawn_faces,
 };
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
