@@ -102,7 +102,7 @@ fn an_export_agrees_with_its_checkpoint() {
             .arg(&out)
             .arg("--data")
             .arg(dir.path().join("valid.csv"))
-            .arg("--calibrate")
+            .arg("--int8-data")
             .arg(dir.path().join("train.csv")),
     );
     let (folder, served) = files_agree(&out);
@@ -153,12 +153,13 @@ fn an_export_agrees_with_its_checkpoint() {
     assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);
     let manifest = folder.manifest();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("mine", "7"));
-    assert_eq!(manifest.scores["rows"], 6);
+    assert_eq!(manifest.scores.known().unwrap().scores.rows, 6);
     // Six rows are too few for a temperature.
-    assert_eq!(manifest.calibration, None);
-    assert_eq!(manifest.training["epochs_trained"], 1);
-    assert!(manifest.training["seconds"].is_number());
-    assert_eq!(manifest.training["seed"], state.recipe.seed);
+    assert_eq!(manifest.temperature_fit, None);
+    let training = manifest.training.known().unwrap();
+    assert_eq!(training.epochs_trained, Some(1));
+    assert!(training.seconds.is_some());
+    assert_eq!(training.seed, state.recipe.seed);
     // Of a file with a Usage column it is scored on the PublicTest rows.
     let text = labelled_csv(9, 40);
     let text: Vec<_> = text
@@ -183,7 +184,8 @@ fn an_export_agrees_with_its_checkpoint() {
             .arg("--data")
             .arg(&sets),
     );
-    assert_eq!(ModelFolder::open(&scored).unwrap().manifest().scores["rows"], 2);
+    let scored = ModelFolder::open(&scored).unwrap();
+    assert_eq!(scored.manifest().scores.known().unwrap().scores.rows, 2);
     // What `fit` itself wrote is the same model.
     let (fitted, _) = files_agree(&dir.path().join("run/model"));
     assert_eq!(

@@ -5,6 +5,6 @@
 mod eval;
 mod export;
 mod fit;
-mod repeated;
+mod overlap;
 mod rows;
 mod support;
