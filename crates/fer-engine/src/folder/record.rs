@@ -86,7 +86,7 @@ impl<T> Section<T> {
 }
 
 /// `training`: how the weights were made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// The trainer's recipe, which only the trainer reads.
     pub recipe: Value,
@@ -119,7 +119,7 @@ pub struct Training {
 }
 
 /// The rows of a training run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Training rows.
     pub train: usize,

@@ -72,10 +72,7 @@ fn training(state: &State) -> Result<Training, TrainError> {
             None => Section::default(),
         },
         teachers: state.teachers.iter().flatten().cloned().map(Kept::from).collect(),
-        epochs_trained: None,
-        seconds: None,
-        repeated_faces: None,
-        extra: serde_json::Map::new(),
+        ..Training::default()
     })
 }
 
@@ -164,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::network::{BATCH_NORM_EPSILON, LAYERS};
-    use fer_engine::folder::{Best, Rows};
+    use fer_engine::folder::Best;
 
     /// Folding as libtorch computes it, `γ(Wx + b − µ)/√(σ² + ε) + β` in double precision.
     fn reference(network: &Network) -> Vec<[Tensor; 2]> {
@@ -235,21 +232,8 @@ mod tests {
             accuracy: 0.6,
         };
         let training = || Training {
-            recipe: serde_json::Value::Null,
-            seed: 1,
-            precision: "f32".to_owned(),
-            rows: Kept::from(Rows {
-                train: 1,
-                valid: 1,
-                sha256: String::new(),
-            }),
             best: Some(best.into()),
-            started_from: Section::default(),
-            teachers: Vec::new(),
-            epochs_trained: None,
-            seconds: None,
-            repeated_faces: None,
-            extra: serde_json::Map::new(),
+            ..Training::default()
         };
         let mut own = training();
         note_time(&mut own, &[record(1, 0.5), record(2, 0.6), record(3, 0.55)]);

@@ -1,7 +1,9 @@
 //! What the diagrams share: colours, text and legends. plotters draws them as SVG, whose text needs no font here.
 
+use std::ops::Range;
+
 use plotters::{
-    coord::Shift,
+    coord::{Shift, types::RangedCoordf64},
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
@@ -13,7 +15,7 @@ pub(super) const INK: RGBColor = RGBColor(33, 37, 41);
 /// Explanations.
 pub(super) const SOFT: RGBColor = RGBColor(98, 105, 112);
 /// Lines behind the data.
-pub(super) const GRID: RGBColor = RGBColor(226, 229, 232);
+const GRID: RGBColor = RGBColor(226, 229, 232);
 /// Of the palette of Okabe and Ito, which people with any kind of colour vision can tell apart.
 pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// The same palette's.
@@ -65,6 +67,65 @@ pub(super) fn write(
 ) -> Result<(), TrainError> {
     let style = style.pos(Pos::new(horizontal, VPos::Center));
     area.draw(&Text::new(words.into(), at, style)).map_err(failed)
+}
+
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// One axis of a chart.
+pub(super) struct Axis {
+    pub(super) range: Range<f64>,
+    /// The number of labels, at most.
+    pub(super) labels: usize,
+    /// What it shows; may be empty.
+    pub(super) name: &'static str,
+    pub(super) format: fn(&f64) -> String,
+    /// Space for labels and name, pixels.
+    pub(super) space: u32,
+}
+
+/// A frame with a grid, labels and an optional caption.
+pub(super) fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    caption: Option<String>,
+    [x, y]: [Axis; 2],
+) -> Result<Chart<'a, 'b>, TrainError> {
+    let mut builder = ChartBuilder::on(area);
+    if let Some(caption) = caption {
+        builder.caption(caption, text(TEXT, INK));
+    }
+    let mut chart = builder
+        .margin(14)
+        .x_label_area_size(x.space)
+        .y_label_area_size(y.space)
+        .build_cartesian_2d(x.range, y.range)
+        .map_err(failed)?;
+    chart
+        .configure_mesh()
+        .max_light_lines(0)
+        .bold_line_style(GRID)
+        .axis_style(SOFT)
+        .x_labels(x.labels)
+        .y_labels(y.labels)
+        .x_desc(x.name)
+        .y_desc(y.name)
+        .x_label_formatter(&x.format)
+        .y_label_formatter(&y.format)
+        .axis_desc_style(text(TEXT, SOFT))
+        .label_style(text(SMALL, INK))
+        .draw()
+        .map_err(failed)?;
+    Ok(chart)
+}
+
+/// The legend of the series that have a label.
+pub(super) fn legend(chart: &mut Chart<'_, '_>, position: SeriesLabelPosition) -> Result<(), TrainError> {
+    chart
+        .configure_series_labels()
+        .position(position)
+        .background_style(WHITE.mix(0.85))
+        .label_font(text(SMALL, INK))
+        .draw()
+        .map_err(failed)
 }
 
 /// For a legend: a piece of a line.

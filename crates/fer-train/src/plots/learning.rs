@@ -3,7 +3,7 @@
 use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::draw::{
-    Area, BLUE, GREEN, GRID, INK, SMALL, SOFT, TEXT, VERMILION, failed, image, stroke, text, title, write,
+    Area, Axis, BLUE, GREEN, SOFT, VERMILION, chart, failed, image, legend, stroke, title, write,
 };
 use crate::{TrainError, progress::EpochRecord};
 
@@ -43,60 +43,53 @@ fn panel(
     area: &Area<'_>,
     records: &[EpochRecord],
     lines: &[Line],
-    unit: &str,
+    unit: &'static str,
     best: Option<u32>,
 ) -> Result<(), TrainError> {
-    let first = records.first().map_or(1, |r| r.epoch);
+    let epoch = |r: &EpochRecord| f64::from(r.epoch);
+    let first = records.first().map_or(1.0, epoch);
     // A single epoch still needs a width.
-    let last = records.last().map_or(1, |r| r.epoch).max(first + 1);
-    let values = records
-        .iter()
-        .flat_map(|r| lines.iter().map(move |(value, ..)| value(r)));
-    let (low, high) = values
-        .filter(|v| v.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-            (low.min(v), high.max(v))
-        });
-    let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+    let last = records.last().map_or(1.0, epoch).max(first + 1.0);
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for (value, ..) in lines {
+        for x in records.iter().map(value).filter(|x| x.is_finite()) {
+            (low, high) = (low.min(x), high.max(x));
+        }
+    }
+    if low > high {
+        (low, high) = (0.0, 1.0);
+    }
     // Space above for the legend.
     let span = (high - low).max(1e-3);
     let (bottom, top) = (low - 0.05 * span, high + 0.3 * span);
-    let mut chart = ChartBuilder::on(area)
-        .margin(16)
-        .x_label_area_size(58)
-        .y_label_area_size(80)
-        .build_cartesian_2d(first..last, bottom..top)
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(0)
-        .bold_line_style(GRID)
-        .axis_style(SOFT)
-        .x_desc("epoch")
-        .y_desc(unit)
-        .axis_desc_style(text(TEXT, SOFT))
-        .label_style(text(SMALL, INK))
-        .y_label_formatter(&|v| format!("{v:.2}"))
-        .draw()
-        .map_err(failed)?;
-    if let Some(best) = best {
+    let axes = [
+        Axis {
+            range: first..last,
+            labels: 10,
+            name: "epoch",
+            format: |v| format!("{v:.0}"),
+            space: 58,
+        },
+        Axis {
+            range: bottom..top,
+            labels: 8,
+            name: unit,
+            format: |v| format!("{v:.2}"),
+            space: 80,
+        },
+    ];
+    let mut chart = chart(area, None, axes)?;
+    if let Some(best) = best.map(f64::from) {
         let line = DashedLineSeries::new([(best, bottom), (best, top)], 6, 5, SOFT.stroke_width(1));
         chart.draw_series(line).map_err(failed)?;
     }
-    for (value, color, name) in lines {
-        let color = *color;
-        let points: Vec<_> = records.iter().map(|r| (r.epoch, value(r))).collect();
+    for &(value, color, name) in lines {
+        let points = records.iter().map(|r| (epoch(r), value(r)));
         // Points where there are few, so that one epoch alone is seen.
-        let size = if points.len() <= 40 { 3 } else { 0 };
+        let size = if records.len() <= 40 { 3 } else { 0 };
         let line = LineSeries::new(points, color.stroke_width(2).filled()).point_size(size);
         let series = chart.draw_series(line).map_err(failed)?;
-        series.label(*name).legend(move |at| stroke(at, color));
+        series.label(name).legend(move |at| stroke(at, color));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .label_font(text(SMALL, INK))
-        .draw()
-        .map_err(failed)
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
 }

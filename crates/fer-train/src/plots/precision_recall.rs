@@ -4,7 +4,7 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::{
     Subject,
-    draw::{Area, BLUE, GRID, INK, SMALL, SOFT, TEXT, VERMILION, failed, image, stroke, text, title, write},
+    draw::{Area, Axis, BLUE, INK, SMALL, VERMILION, chart, failed, image, stroke, text, title, write},
 };
 use crate::{TrainError, score::Predictions};
 use fer_engine::emotion::Emotion;
@@ -73,26 +73,15 @@ fn frames(area: &Area<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
 
 fn frame(area: &Area<'_>, emotion: Emotion, mut curve: Curve, chosen: (f64, f64)) -> Result<(), TrainError> {
     let caption = format!("{emotion}   AP {:.2}", curve.average);
-    let mut chart = ChartBuilder::on(area)
-        .margin(10)
-        .caption(caption, text(TEXT, INK))
-        .x_label_area_size(46)
-        .y_label_area_size(58)
-        .build_cartesian_2d(0.0..1.0, 0.0..1.0)
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(0)
-        .bold_line_style(GRID)
-        .axis_style(SOFT)
-        .x_labels(3)
-        .y_labels(3)
-        .x_desc("recall")
-        .y_desc("precision")
-        .axis_desc_style(text(SMALL, SOFT))
-        .label_style(text(SMALL, INK))
-        .draw()
-        .map_err(failed)?;
+    let axis = |name, space| Axis {
+        range: 0.0..1.0,
+        labels: 3,
+        name,
+        format: ToString::to_string,
+        space,
+    };
+    let axes = [axis("recall", 46), axis("precision", 58)];
+    let mut chart = chart(area, Some(caption), axes)?;
     curve
         .points
         .dedup_by_key(|(recall, precision)| ((*recall * STEPS).round(), (*precision * STEPS).round()));

@@ -5,7 +5,7 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 use super::{
     Subject,
     draw::{
-        Area, BLUE, GRID, INK, SMALL, SOFT, TEXT, VERMILION, failed, image, percent, stroke, text, title,
+        Area, Axis, BLUE, Chart, INK, SOFT, VERMILION, chart, failed, image, legend, percent, stroke, title,
         write,
     },
 };
@@ -29,6 +29,19 @@ pub(super) fn draw(subject: &Subject<'_>) -> Result<String, TrainError> {
     })
 }
 
+/// A bar for each bin that has rows.
+fn bars(
+    bins: &[Bin],
+    height: impl Fn(&Bin) -> f64,
+    style: ShapeStyle,
+) -> impl Iterator<Item = Rectangle<(f64, f64)>> {
+    filled(bins).map(move |(from, to, bin)| {
+        let mut bar = Rectangle::new([(from, 0.0), (to, height(bin))], style);
+        bar.set_margin(0, 0, 1, 1);
+        bar
+    })
+}
+
 /// The bins that have rows, from their lower to their upper probability.
 #[allow(clippy::cast_precision_loss)]
 fn filled(bins: &[Bin]) -> impl Iterator<Item = (f64, f64, &Bin)> {
@@ -39,50 +52,40 @@ fn filled(bins: &[Bin]) -> impl Iterator<Item = (f64, f64, &Bin)> {
         .map(move |(i, bin)| (i as f64 * width, (i + 1) as f64 * width, bin))
 }
 
+/// A chart over the probability of the likeliest label.
+fn frame<'a, 'b>(
+    area: &'a Area<'b>,
+    x: (&'static str, u32),
+    y: (&'static str, f64, usize),
+) -> Result<Chart<'a, 'b>, TrainError> {
+    let axis = |range, labels, name, space| Axis {
+        range,
+        labels,
+        name,
+        format: percent,
+        space,
+    };
+    let axes = [axis(0.0..1.0, 6, x.0, x.1), axis(0.0..y.1, y.2, y.0, 90)];
+    chart(area, None, axes)
+}
+
 #[allow(clippy::cast_precision_loss)]
 fn accuracies(area: &Area<'_>, subject: &Subject<'_>, bins: &[Bin]) -> Result<(), TrainError> {
-    let mut chart = ChartBuilder::on(area)
-        .margin(16)
-        .x_label_area_size(30)
-        .y_label_area_size(90)
-        .build_cartesian_2d(0.0..1.0, 0.0..1.0)
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(0)
-        .bold_line_style(GRID)
-        .axis_style(SOFT)
-        .x_labels(6)
-        .y_labels(6)
-        .y_desc("right")
-        .x_label_formatter(&percent)
-        .y_label_formatter(&percent)
-        .axis_desc_style(text(TEXT, SOFT))
-        .label_style(text(SMALL, INK))
-        .draw()
-        .map_err(failed)?;
+    let mut chart = frame(area, ("", 30), ("right", 1.0, 6))?;
     let temperature = subject.manifest.temperature();
     let answers = match subject.uncalibrated {
         Some(_) => format!("as answered (temperature {temperature:.3})"),
         None => "as answered".to_owned(),
     };
     let color = BLUE.mix(0.75).filled();
-    let bars = filled(bins).map(|(from, to, bin)| {
-        let corners = [(from, 0.0), (to, bin.right as f64 / bin.rows as f64)];
-        let mut bar = Rectangle::new(corners, color);
-        bar.set_margin(0, 0, 1, 1);
-        bar
-    });
-    let series = chart.draw_series(bars).map_err(failed)?;
+    let right = |bin: &Bin| bin.right as f64 / bin.rows as f64;
+    let series = chart.draw_series(bars(bins, right, color)).map_err(failed)?;
     series
         .label(answers)
         .legend(move |(x, y)| Rectangle::new([(x, y - 7), (x + 26, y + 7)], color));
     if let Some(rows) = subject.uncalibrated {
         let found = reliability(rows);
-        let points = filled(&found).map(|(_, _, bin)| {
-            let rows = bin.rows as f64;
-            (bin.confidence / rows, bin.right as f64 / rows)
-        });
+        let points = filled(&found).map(|(_, _, bin)| (bin.confidence / bin.rows as f64, right(bin)));
         let style = VERMILION.stroke_width(2).filled();
         let line = LineSeries::new(points, style).point_size(4);
         let series = chart.draw_series(line).map_err(failed)?;
@@ -96,13 +99,7 @@ fn accuracies(area: &Area<'_>, subject: &Subject<'_>, bins: &[Bin]) -> Result<()
     series
         .label("a probability that means what it says")
         .legend(|at| stroke(at, INK));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .label_font(text(SMALL, INK))
-        .draw()
-        .map_err(failed)
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
 /// The share of rows in each bin.
@@ -113,32 +110,9 @@ fn shares(area: &Area<'_>, bins: &[Bin]) -> Result<(), TrainError> {
     // Up to the next 10 %.
     let most = bins.iter().map(share).fold(0.0, f64::max);
     let top = ((10.0 * most).ceil() / 10.0).clamp(0.1, 1.0);
-    let mut chart = ChartBuilder::on(area)
-        .margin(16)
-        .x_label_area_size(58)
-        .y_label_area_size(90)
-        .build_cartesian_2d(0.0..1.0, 0.0..top)
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(0)
-        .bold_line_style(GRID)
-        .axis_style(SOFT)
-        .x_labels(6)
-        .y_labels(4)
-        .x_desc("probability of the likeliest label")
-        .y_desc("rows")
-        .x_label_formatter(&percent)
-        .y_label_formatter(&percent)
-        .axis_desc_style(text(TEXT, SOFT))
-        .label_style(text(SMALL, INK))
-        .draw()
-        .map_err(failed)?;
-    let bars = filled(bins).map(|(from, to, bin)| {
-        let mut bar = Rectangle::new([(from, 0.0), (to, share(bin))], SOFT.mix(0.55).filled());
-        bar.set_margin(0, 0, 1, 1);
-        bar
-    });
+    let name = "probability of the likeliest label";
+    let mut chart = frame(area, (name, 58), ("rows", top, 4))?;
+    let bars = bars(bins, share, SOFT.mix(0.55).filled());
     chart.draw_series(bars).map_err(failed)?;
     Ok(())
 }

@@ -72,7 +72,6 @@ pub(crate) fn unseen_line(report: &ScoreReport) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use fer_engine::emotion::Probabilities;
-    use serde_json::Map;
 
     use super::*;
     use crate::data::{Options, Reader};
@@ -114,17 +113,8 @@ mod tests {
         );
 
         let own = Training {
-            recipe: serde_json::Value::Null,
-            seed: 1,
-            precision: "f32".to_owned(),
             rows: progress::rows(&train, &valid).into(),
-            best: None,
-            started_from: Default::default(),
-            teachers: Vec::new(),
-            epochs_trained: None,
-            seconds: None,
-            repeated_faces: None,
-            extra: Map::new(),
+            ..Training::default()
         };
         let mut training = own.clone();
         repeated.note(&mut training, &train, &valid);
