@@ -2,7 +2,7 @@
 
 use plotters::{prelude::*, style::text_anchor::HPos};
 
-use super::draw::{Area, INK, SMALL, SOFT, TEXT, failed, image, text, title, write};
+use super::draw::{Area, INK, SMALL, SOFT, TEXT, bold, failed, image, text, title, write};
 use crate::TrainError;
 use fer_engine::{emotion::Emotion, folder::ScoreReport};
 
@@ -42,10 +42,8 @@ fn matrix(area: &Area<'_>, report: &ScoreReport) -> Result<(), TrainError> {
             let cell = cells[CELLS * (row + 1) + column + 1].margin(1, 1, 1, 1);
             cell.fill(&shade(share)).map_err(failed)?;
             let color = if share > 0.45 { WHITE } else { INK };
-            let mut large = text(TEXT + 4, color);
-            if row == column {
-                large = ("sans-serif", TEXT + 4, FontStyle::Bold, &color).into_text_style(&cell);
-            }
+            let weight = if row == column { bold } else { text };
+            let large = weight(TEXT + 4, color);
             let percent = format!("{:.0} %", 100.0 * share);
             write(&cell, percent, (x, y - 11), HPos::Center, &large)?;
             // Gray has too little contrast on the darker half of the scale.

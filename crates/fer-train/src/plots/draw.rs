@@ -50,11 +50,19 @@ pub(super) fn failed(e: impl std::fmt::Display) -> TrainError {
 }
 
 pub(super) fn title() -> TextStyle<'static> {
-    ("sans-serif", TITLE, FontStyle::Bold, &INK).into_text_style(&(0, 0))
+    bold(TITLE, INK)
 }
 
 pub(super) fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
-    ("sans-serif", size, &color).into_text_style(&(0, 0))
+    let mut style = TextStyle::from(("sans-serif", size));
+    style.color = color.to_backend_color();
+    style
+}
+
+pub(super) fn bold(size: u32, color: RGBColor) -> TextStyle<'static> {
+    let mut style = TextStyle::from(("sans-serif", size, FontStyle::Bold));
+    style.color = color.to_backend_color();
+    style
 }
 
 /// Writes text that starts at a point, or has it in its middle; vertically the point is always its middle.
