@@ -79,15 +79,15 @@ fn what_is_measured_is_written_down_only_when_asked_for() {
     assert_eq!(robustness["rows"], ROWS);
     assert_eq!(robustness["cases"].as_array().unwrap().len(), 14);
     for file in [
-        "confusion.png",
-        "reliability.png",
-        "precision-recall.png",
+        "confusion.svg",
+        "reliability.svg",
+        "precision-recall.svg",
         "report.html",
     ] {
         assert!(dir.path().join("plots").join(file).is_file(), "{file}");
     }
     // No records, no learning curves.
-    assert!(!dir.path().join("plots/learning.png").exists());
+    assert!(!dir.path().join("plots/learning.svg").exists());
 
     let after = manifest(dir.path());
     assert_eq!(after["scores"]["rows"], ROWS);
@@ -153,7 +153,7 @@ fn a_temperature_takes_the_scores_and_the_card_with_it() {
     );
     assert_eq!(manifest(dir.path()), before);
 
-    // The flag's earlier name.
+    // By the name that the flag had before.
     let scores = eval(dir.path(), &["--calibrate"]);
     let after = manifest(dir.path());
     assert_eq!(after["scores"], scores);

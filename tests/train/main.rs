@@ -6,6 +6,6 @@ mod distill;
 mod eval;
 mod export;
 mod fit;
-mod repeated;
+mod overlap;
 mod rows;
 mod support;

@@ -7,43 +7,35 @@
 //! - `network`, `optim`: the table of layers, forward and backward; SGD and Adam
 //! - `distill`: soft targets, from the run's own predictions or from teachers
 //! - `run`: the training loop, its checkpoints and records
-//! - `export`: checkpoint → model folder, batch norm folded; `folder`: with its scores, calibration and card
-//! - `eval`, `evaluate`, `robustness`, `repeated`, `temperature`, `quantise`, `plots`: scores and what is measured with them
+//! - `export`: checkpoint → model folder: weights with batch norm folded, scores, int8 ranges, card
+//! - `score`: accuracy, F1, log-loss, calibration, confusion; temperature, robustness, rows that splits share
+//! - `plots`: diagrams of the scores
 //!
 //! The public items are the ones that `benches/training.rs` and `tests/train` use.
 
 mod augment;
-mod card;
 mod cli;
 mod commands;
 mod data;
 mod distill;
 mod error;
-mod eval;
-mod evaluate;
 mod export;
 #[cfg(test)]
 #[path = "../../../tests/support/flags.rs"]
 mod flags;
-mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod measure;
 mod network;
 mod optim;
-mod origin;
 mod output;
 mod plots;
-mod quantise;
 #[cfg(test)]
 mod random_folder;
 mod recipe;
-mod repeated;
-mod robustness;
 mod run;
+mod score;
 mod sys;
-mod temperature;
 
 use std::process::ExitCode;
 
@@ -66,7 +58,7 @@ pub use run::{load_average, load_network};
 pub fn run() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Fit(args) => commands::run_fit(&args),
-        cli::Command::Eval(args) => eval::run_eval(&args),
+        cli::Command::Eval(args) => commands::run_eval(&args),
         cli::Command::Predict(args) => commands::run_predict(&args),
         cli::Command::Export(args) => commands::run_export(&args),
     };

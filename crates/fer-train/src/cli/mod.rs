@@ -115,7 +115,7 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     pub(crate) robustness: bool,
     /// Also draw confusion matrix, reliability, precision and recall, learning curves and the most confident mistakes
-    /// into this folder, as PNG and as one page, report.html. The mistakes show images of the data
+    /// into this folder, as SVG and as one page, report.html. The mistakes show images of the data
     #[arg(long, env = "FER_PLOTS", value_name = "DIR")]
     pub(crate) plots: Option<PathBuf>,
     /// Records of the training run for the learning curves [default: metrics.jsonl in or next to the model folder]
@@ -168,7 +168,7 @@ pub(crate) struct ExportArgs {
     pub(crate) data: Option<PathBuf>,
     /// Training rows for the int8 calibration (the Training rows if there is a Usage column), without rows of
     /// --data. Without this flag no model.int8.json is written
-    #[arg(long, alias = "calibrate", env = "FER_INT8_DATA", value_name = "CSV")]
+    #[arg(long, alias = "calibrate", env = "FER_CALIBRATE", value_name = "CSV")]
     pub(crate) int8_data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -225,14 +225,6 @@ fn recipe_source(text: &str) -> Result<RecipeSource, std::convert::Infallible> {
         "published" => RecipeSource::Published,
         path => RecipeSource::File(path.into()),
     })
-}
-
-impl ExportArgs {
-    /// `--int8-data`, or its variable's earlier name.
-    pub(crate) fn int8_data(&self) -> Option<PathBuf> {
-        let earlier = || std::env::var_os("FER_CALIBRATE").map(PathBuf::from);
-        self.int8_data.clone().or_else(earlier)
-    }
 }
 
 impl FitArgs {

@@ -7,8 +7,7 @@ use crate::{
     cli::ExportArgs,
     data::{Usage, load_set},
     error::TrainError,
-    folder::write_folder,
-    quantise,
+    export::{Finished, int8, write_folder},
     run::load_average,
 };
 
@@ -16,23 +15,23 @@ use crate::{
 pub(crate) fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     // Rows are read before the export: a bad CSV is reported before anything is written.
     args.machine.apply()?;
-    let load =
-        |path: Option<PathBuf>, usage| path.map(|p| load_set(&p, usage, args.rows.options())).transpose();
-    let data = load(args.data.clone(), Usage::PublicTest)?;
-    let train = load(args.int8_data(), Usage::Training)?;
+    let load = |path: &Option<PathBuf>, usage| {
+        let path = path.as_deref();
+        path.map(|p| load_set(p, usage, args.rows.options())).transpose()
+    };
+    let data = load(&args.data, Usage::PublicTest)?;
+    let train = load(&args.int8_data, Usage::Training)?;
     if let (Some(data), Some(train)) = (&data, &train) {
-        quantise::check(train, data)?;
+        int8::check(train, data)?;
     }
     let (network, state) = load_average(&args.checkpoint)?;
     let records = stages::records(args.checkpoint.parent().unwrap_or(Path::new("")), &state.recipe)?;
-    write_folder(
-        &network,
-        &state,
-        &args.identity.identity(),
-        data.as_ref(),
-        train.as_ref(),
-        &records,
-        &args.out,
-    )?;
+    let finished = Finished {
+        network: &network,
+        state: &state,
+        records: &records,
+    };
+    let identity = args.identity.identity();
+    write_folder(&finished, &identity, data.as_ref(), train.as_ref(), &args.out)?;
     Ok(0)
 }

@@ -10,12 +10,12 @@ use crate::{
     cli::FitArgs,
     data::{Split, class_counts_line, load_split},
     error::TrainError,
+    export::int8,
     network::TrainingPrecision,
     output::say,
-    quantise,
     recipe::Recipe,
-    repeated::Repeated,
     run::Run,
+    score::overlap::Overlap,
 };
 
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
@@ -58,18 +58,18 @@ fn check_rows(split: &Split) -> Result<(), TrainError> {
         let counts = class_counts_line(&data.class_counts());
         say(&format!("{set} {:>6}: {counts}", data.len()));
     }
-    let repeated = Repeated::of(&split.valid, &split.train);
-    if repeated.all() {
+    let overlap = Overlap::of(&split.valid, &split.train);
+    if overlap.all() {
         return Err(TrainError::Usage(
             "every validation row has the face of a training row: choosing the epoch needs other rows"
                 .to_owned(),
         ));
     }
-    quantise::check(&split.train, &split.valid)?;
-    if repeated.count() > 0 {
+    int8::check(&split.train, &split.valid)?;
+    if overlap.count() > 0 {
         say(&format!(
             "*** {} of the validation rows have the face of a training row: on them the scores are too good",
-            repeated.count()
+            overlap.count()
         ));
     }
     Ok(())

@@ -4,8 +4,8 @@ use crate::{
     cli::PredictArgs,
     data::write_predictions,
     error::TrainError,
-    measure::{BATCH, classify},
     output::say,
+    score::{BATCH, classify},
 };
 use fer_engine::ModelFolder;
 

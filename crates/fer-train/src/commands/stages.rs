@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use crate::{
-    card,
     data::Split,
     distill::{Teachers, folder},
     error::TrainError,
-    export::Identity,
-    folder::write_folder,
+    export::{Finished, Identity, card, write_folder},
     output::say,
     recipe::{self, Recipe},
     run::{
@@ -126,14 +124,16 @@ fn is_finished(out: &Path, recipe: &Recipe, split: &Split) -> Result<bool, Train
         return Ok(false);
     }
     let folder = ModelFolder::open(&folder)?;
-    let training = &folder.manifest().training;
     // Read as a recipe, so that fields that an earlier version did not have get their default. The student's settings may differ.
-    let same_recipe = recipe::read(&training["recipe"]).is_ok_and(|r| {
-        let distillation = recipe.distillation.clone();
-        Recipe { distillation, ..r } == *recipe
-    });
-    let expected = serde_json::to_value(split.fingerprint());
-    if same_recipe && expected.is_ok_and(|rows| training["rows"] == rows) {
+    let same_recipe = |value| {
+        recipe::read(value).is_ok_and(|r| {
+            let distillation = recipe.distillation.clone();
+            Recipe { distillation, ..r } == *recipe
+        })
+    };
+    let rows = split.fingerprint();
+    let training = folder.manifest().training.known();
+    if training.is_some_and(|t| t.rows.known == rows && same_recipe(&t.recipe)) {
         return Ok(true);
     }
     Err(TrainError::invalid(out)(
@@ -171,13 +171,17 @@ impl Stage<'_> {
         ));
         let (network, state) = load_average(&out.join(BEST))?;
         let records = [self.earlier, &read_records(&out.join(METRICS))?].concat();
+        let finished = Finished {
+            network: &network,
+            state: &state,
+            records: &records,
+        };
+        let Split { train, valid } = self.split;
         write_folder(
-            &network,
-            &state,
+            &finished,
             self.identity,
-            Some(&self.split.valid),
-            Some(&self.split.train),
-            &records,
+            Some(valid),
+            Some(train),
             &out.join(MODEL),
         )?;
         Ok(Some(()))

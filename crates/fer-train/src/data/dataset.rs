@@ -5,12 +5,14 @@ use std::{collections::HashMap, path::PathBuf};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Reader, Skipped, Usage, counted};
 use crate::error::DataError;
-use fer_engine::emotion::{CLASSES, Emotion};
+use fer_engine::{
+    emotion::{CLASSES, Emotion},
+    folder::Rows,
+};
 use fer_image::PIXELS;
 
 /// Labelled faces in memory: 2,305 bytes a row, 66 MB for the training set.
@@ -20,15 +22,6 @@ pub(crate) struct Dataset {
     faces: Vec<[u8; PIXELS]>,
     labels: Vec<Emotion>,
     skipped: Skipped,
-}
-
-/// The number of rows that a run sees, and their fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    pub(crate) train: usize,
-    pub(crate) valid: usize,
-    /// SHA-256 over faces and labels of both.
-    pub(crate) sha256: String,
 }
 
 /// The rows of a run.

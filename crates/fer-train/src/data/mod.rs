@@ -24,7 +24,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use dataset::Rows;
 pub(crate) use dataset::{Dataset, Split, class_counts_line};
 pub(crate) use load::{load, load_set, load_split};
 pub(crate) use predictions::write_predictions;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor};
 
-use crate::{error::TrainError, origin::StartedFrom};
+use crate::error::TrainError;
 use fer_engine::{
-    Calibration, Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision,
+    Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision, QuantRanges,
     TorchScript,
     emotion::{CLASSES, Probabilities},
+    folder::Provenance,
     select::INT8_COST_LIMIT,
 };
 use fer_image::{Face, PIXELS};
@@ -20,7 +21,7 @@ pub(crate) struct Teachers {
     packed: Vec<Vec<Packed>>,
     /// On a GPU.
     scripts: Vec<TorchScript>,
-    origins: Vec<StartedFrom>,
+    origins: Vec<Provenance>,
 }
 
 /// The folder in which teacher `which` (from 0) of a run in `out` is trained.
@@ -40,7 +41,7 @@ impl Teachers {
             let folder = ModelFolder::open(path)?;
             teachers
                 .origins
-                .push(StartedFrom::of(&folder.file(FILE_SAFETENSORS))?);
+                .push(Provenance::of(&folder.file(FILE_SAFETENSORS))?);
             if device == Device::Cpu {
                 let engine = packed(&folder)?;
                 for thread in &mut teachers.packed {
@@ -54,7 +55,7 @@ impl Teachers {
     }
 
     /// Names and hashes, for the checkpoint.
-    pub(crate) fn origins(&self) -> &[StartedFrom] {
+    pub(crate) fn origins(&self) -> &[Provenance] {
         &self.origins
     }
 
@@ -102,7 +103,7 @@ impl Teachers {
 fn packed(folder: &ModelFolder) -> Result<Packed, TrainError> {
     let network = FoldedNetwork::load(folder)?;
     if Isa::best(Precision::Int8).is_some()
-        && let Some(calibration) = Calibration::load(folder)?
+        && let Some(calibration) = QuantRanges::load(folder)?
         && calibration.cost.is_some_and(|c| c.points() <= INT8_COST_LIMIT)
     {
         let ranges = calibration.ranges().map_err(TrainError::Usage)?;

@@ -11,18 +11,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fer_engine::network::{find_tensor, not_safetensors};
+use fer_engine::{
+    folder::{Best, Provenance, Rows},
+    network::{find_tensor, not_safetensors},
+};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    data::Rows,
     distill::SoftLabels,
     error::TrainError,
     network::{Named, Network, channels_last},
     optim::Optimiser,
-    origin::StartedFrom,
     recipe::{self, Recipe},
 };
 
@@ -51,14 +52,14 @@ pub struct State {
     pub(crate) best: Option<Best>,
     /// The source of its first weights; `None` if they were random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) started_from: Option<StartedFrom>,
+    pub(crate) started_from: Option<Provenance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) teachers: Option<Vec<StartedFrom>>,
+    pub(crate) teachers: Option<Vec<Provenance>>,
 }
 
 impl State {
     /// Records the teachers at the start of a run, and rejects others when it is resumed.
-    pub(crate) fn learns_from(&mut self, teachers: &[StartedFrom], path: &Path) -> Result<(), TrainError> {
+    pub(crate) fn learns_from(&mut self, teachers: &[Provenance], path: &Path) -> Result<(), TrainError> {
         match &self.teachers {
             Some(before) if before != teachers => Err(TrainError::invalid(path)(
                 "was distilled from other teachers than those in its folder".to_owned(),
@@ -93,13 +94,6 @@ impl Sums {
     pub(crate) fn accuracy(&self) -> f64 {
         self.correct as f64 / self.rows.max(1) as f64
     }
-}
-
-/// An epoch (from 1) and its validation accuracy (0–1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Best {
-    pub(crate) epoch: u32,
-    pub(crate) accuracy: f64,
 }
 
 /// All state of a run.

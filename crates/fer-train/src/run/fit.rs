@@ -8,7 +8,7 @@ use tch::Kind;
 
 use super::{
     Run,
-    checkpoint::{Best, Checkpoint, State, Sums, load_network},
+    checkpoint::{Checkpoint, State, Sums, load_network},
     history::{EpochRecord, History},
     progress::Progress,
     step::Steps,
@@ -18,15 +18,15 @@ use crate::{
     data::{Dataset, Split},
     distill::{SoftLabels, Teachers},
     error::TrainError,
-    evaluate::Scores,
     network::{Network, to_batch},
     optim::Optimiser,
-    origin::StartedFrom,
     recipe::Recipe,
+    score::scores::score,
 };
 use fer_engine::{
     InputSpec,
     emotion::{Emotion, Probabilities},
+    folder::{Best, Provenance, Scores},
 };
 use fer_image::PIXELS;
 
@@ -162,7 +162,7 @@ fn start(split: &Split, recipe: &Recipe, run: &Run<'_>) -> Result<Checkpoint, Tr
         step: 0,
         sums: Sums::default(),
         best: None,
-        started_from: run.init.as_deref().map(StartedFrom::of).transpose()?,
+        started_from: run.init.as_deref().map(Provenance::of).transpose()?,
         teachers: None,
     };
     Ok(Checkpoint {
@@ -221,7 +221,7 @@ fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<Scor
             predictions.push((data.label(*row), probabilities));
         }
     }
-    Ok(Scores::from_predictions(predictions))
+    Ok(score(&predictions).scores)
 }
 
 /// Every row once, in an order that depends on seed and epoch alone.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::tensorboard::EventWriter;
-use crate::{error::TrainError, output::say};
+use crate::error::TrainError;
 
 /// One line of JSON an epoch.
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -113,71 +113,4 @@ pub(crate) fn read_records(path: &Path) -> Result<Vec<EpochRecord>, TrainError> 
 
 fn is_up_to(line: &str, epoch: u32) -> bool {
     serde_json::from_str::<EpochRecord>(line).is_ok_and(|r| r.epoch <= epoch)
-}
-
-/// Adds the time that a run took to a model's `training`, unless it is there already (`fit` has counted all stages, of
-/// which the records may be one), there are no records, or they are of another run: its best epoch must be among them.
-pub(crate) fn note_time(training: &mut serde_json::Value, records: &[EpochRecord]) {
-    if training.get("seconds").is_some() {
-        return;
-    }
-    let best = (
-        training["best"]["epoch"].as_u64(),
-        training["best"]["accuracy"].as_f64(),
-    );
-    if let (Some(epoch), Some(accuracy)) = best
-        && !records.is_empty()
-        && !records
-            .iter()
-            .any(|r| u64::from(r.epoch) == epoch && (r.valid_accuracy - accuracy).abs() < 1e-9)
-    {
-        say("the records are of another run than the model: its training time is not taken from them");
-        return;
-    }
-    if let (false, Some(object)) = (records.is_empty(), training.as_object_mut()) {
-        let seconds: f64 = records.iter().map(|r| r.seconds).sum();
-        object.insert("epochs_trained".to_owned(), records.len().into());
-        object.insert("seconds".to_owned(), seconds.round().into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(epoch: u32, valid_accuracy: f64) -> EpochRecord {
-        EpochRecord {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: 1.0,
-            train_accuracy: 0.5,
-            valid_accuracy,
-            valid_macro_f1: 0.5,
-            valid_log_loss: 1.0,
-            valid_ece: 0.1,
-            seconds: 30.0,
-            images_per_second: 1.0,
-            best: true,
-        }
-    }
-
-    #[test]
-    fn the_time_is_taken_from_the_models_own_run_only() {
-        let training = || serde_json::json!({"best": {"epoch": 2, "accuracy": 0.6}});
-        let mut own = training();
-        note_time(&mut own, &[record(1, 0.5), record(2, 0.6), record(3, 0.55)]);
-        assert_eq!(
-            (&own["seconds"], &own["epochs_trained"]),
-            (&90.0.into(), &3.into())
-        );
-        // What is there is of all stages.
-        let counted = own.clone();
-        note_time(&mut own, &[record(2, 0.6)]);
-        assert_eq!(own, counted);
-        for others in [vec![], vec![record(2, 0.5)], vec![record(1, 0.6)]] {
-            let mut value = training();
-            note_time(&mut value, &others);
-            assert_eq!(value, training());
-        }
-    }
 }

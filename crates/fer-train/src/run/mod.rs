@@ -24,7 +24,7 @@ pub(crate) use checkpoint::Sums;
 pub(crate) use checkpoint::{State, save_network};
 pub use checkpoint::{load_average, load_network};
 pub(crate) use fit::{BEST, FitOutcome, LAST, fit, refuse_to_overwrite};
-pub(crate) use history::{EpochRecord, METRICS, note_time, read_records};
+pub(crate) use history::{EpochRecord, METRICS, read_records};
 
 /// The settings of a run, apart from its recipe.
 #[derive(Debug, Clone)]

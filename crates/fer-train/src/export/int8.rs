@@ -2,11 +2,17 @@
 
 use std::{collections::HashSet, path::Path};
 
-use super::{TrainError, data::Dataset, measure, output::say, temperature::Labelled};
+use crate::{
+    TrainError,
+    data::Dataset,
+    output::say,
+    score::{LabelledLogits, logits},
+};
 use fer_engine::{
-    Calibration, FoldedNetwork, Isa, Logits, ModelFolder, Packed, Precision, calibrate,
+    FoldedNetwork, Isa, Logits, ModelFolder, Packed, Precision, QuantRanges, calibrate,
     emotion::CLASSES,
-    packed::{Cost, FILE_CALIBRATION},
+    folder::write_json,
+    packed::{Cost, FILE_QUANT_RANGES},
     select::INT8_COST_LIMIT,
 };
 use fer_image::Face;
@@ -16,13 +22,10 @@ const FACES: usize = 2048;
 
 /// Calibrates the folder's weights on training rows and writes `model.int8.json`. `measured` are labelled rows
 /// with the float network's logits: int8's cost is measured on them, and no face of theirs is calibrated on.
-///
-/// # Errors
-/// What the engine says; [`TrainError::Usage`] if every training face is also one to be measured on.
-pub(super) fn quantise(
+pub(super) fn write(
     folder: &ModelFolder,
     train: &Dataset,
-    measured: Option<(&Dataset, &Labelled)>,
+    measured: Option<(&Dataset, &LabelledLogits)>,
     out: &Path,
 ) -> Result<(), TrainError> {
     let faces = chosen_faces(train, measured.map(|m| m.0))?;
@@ -32,27 +35,19 @@ pub(super) fn quantise(
         .files
         .get(fer_engine::FILE_SAFETENSORS)
         .map_or("", |f| f.sha256.as_str());
-    let mut calibration = calibrate(&network, weights, &faces)?;
+    let mut ranges = calibrate(&network, weights, &faces)?;
     if let Some((data, float)) = measured {
-        calibration.cost = cost(&network, &calibration, data, float)?;
+        ranges.cost = cost(&network, &ranges, data, float)?;
     }
-    let path = out.join(FILE_CALIBRATION);
-    fer_engine::files::replace(&path, |f| -> std::io::Result<()> {
-        serde_json::to_writer_pretty(&mut *f, &calibration)?;
-        std::io::Write::write_all(f, b"\n")
-    })
-    .map_err(TrainError::file(&path))?;
-    say(&summary(&calibration));
+    write_json(&ranges, &out.join(FILE_QUANT_RANGES))?;
+    say(&summary(&ranges));
     Ok(())
 }
 
-/// Removes a `model.int8.json` that was made for other weights than the folder's, and says that there is none.
-///
-/// # Errors
-/// [`TrainError::File`].
-pub(super) fn without(folder: &ModelFolder, out: &Path) -> Result<(), TrainError> {
-    if !matches!(Calibration::load(folder), Ok(Some(_))) {
-        let path = out.join(FILE_CALIBRATION);
+/// Removes a `model.int8.json` that was made for other weights than the folder's.
+pub(super) fn remove_foreign(folder: &ModelFolder, out: &Path) -> Result<(), TrainError> {
+    if !matches!(QuantRanges::load(folder), Ok(Some(_))) {
+        let path = out.join(FILE_QUANT_RANGES);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::file(&path)(e)),
             _ => {}
@@ -65,10 +60,7 @@ pub(super) fn without(folder: &ModelFolder, out: &Path) -> Result<(), TrainError
 }
 
 /// Whether there are training faces to calibrate on, so that their lack is found out before the work.
-///
-/// # Errors
-/// [`TrainError::Usage`].
-pub(super) fn check(train: &Dataset, measured: &Dataset) -> Result<(), TrainError> {
+pub(crate) fn check(train: &Dataset, measured: &Dataset) -> Result<(), TrainError> {
     chosen_faces(train, Some(measured)).map(drop)
 }
 
@@ -95,12 +87,12 @@ fn chosen_faces(train: &Dataset, measured: Option<&Dataset>) -> Result<Vec<Face>
     Ok(faces)
 }
 
-/// Accuracy in int8 beside that in float; `None`, said out loud, where the processor has no int8 instructions.
+/// Accuracy in int8 and in float; `None`, with a message, where the processor has no int8 instructions.
 fn cost(
     network: &FoldedNetwork,
-    calibration: &Calibration,
+    ranges: &QuantRanges,
     data: &Dataset,
-    float: &Labelled,
+    float: &LabelledLogits,
 ) -> Result<Option<Cost>, TrainError> {
     if data.len() == 0 {
         return Ok(None);
@@ -111,9 +103,9 @@ fn cost(
         );
         return Ok(None);
     }
-    let ranges = calibration.ranges().map_err(TrainError::Usage)?;
+    let ranges = ranges.ranges().map_err(TrainError::Usage)?;
     let mut engine = Packed::new(network, Precision::Int8, Some(&ranges))?;
-    let int8 = measure::logits(&mut engine, data, Ok)?;
+    let int8 = logits(&mut engine, data, Ok)?;
     let (mut right_f32, mut right_int8, mut same) = (0u32, 0u32, 0u32);
     for ((label, f), (_, q)) in float.iter().zip(&int8) {
         let (f, q) = (likeliest(f), likeliest(q));
@@ -138,8 +130,8 @@ fn likeliest(logits: &Logits) -> usize {
         .unwrap_or(0)
 }
 
-fn summary(c: &Calibration) -> String {
-    let cost = c.cost.map_or_else(
+fn summary(ranges: &QuantRanges) -> String {
+    let cost = ranges.cost.map_or_else(
         || "its cost in accuracy was not measured, so it is not chosen by itself".to_owned(),
         |cost| {
             let chosen = if cost.points() > INT8_COST_LIMIT {
@@ -156,5 +148,5 @@ fn summary(c: &Calibration) -> String {
             )
         },
     );
-    format!("int8: calibrated on {} training rows; {cost}", c.faces)
+    format!("int8: calibrated on {} training rows; {cost}", ranges.faces)
 }

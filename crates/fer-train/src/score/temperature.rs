@@ -1,94 +1,80 @@
 //! The temperature that fits held-out rows: the one with the least log-loss.
 
-use super::{TrainError, evaluate::Scores};
+use super::{LabelledLogits, predictions, scores::score};
+use crate::{TrainError, output::say};
 use fer_engine::{
-    BeforeAfter, Logits, Tempering,
+    BeforeAfter, TemperatureFit, apply_temperature,
     emotion::{Emotion, Probabilities},
-    temper,
+    folder::{Kept, Scores},
 };
 
 /// Fewer rows say nothing reliable about a temperature.
-pub const LEAST_ROWS: usize = 100;
+pub(crate) const LEAST_ROWS: usize = 100;
 /// What is searched.
 const RANGE: (f64, f64) = (0.1, 10.0);
 /// Width of ln T at which the search ends.
 const PRECISION: f64 = 1e-6;
 
-/// Rows by true label and the network's own logits.
-pub type Labelled = [(Emotion, Logits)];
-
-/// Fits the temperature on held-out rows and says what it does there. `None` if there are fewer rows than
+/// Fits the temperature on held-out rows and reports what it does there. `None` if there are fewer rows than
 /// [`LEAST_ROWS`].
-///
-/// # Errors
-/// [`TrainError::Usage`] if a logit is not finite.
-pub fn fit(rows: &Labelled) -> Result<Option<Tempering>, TrainError> {
+pub(crate) fn fit(rows: &LabelledLogits) -> Result<Option<Kept<TemperatureFit>>, TrainError> {
     if rows.len() < LEAST_ROWS {
+        say(&format!(
+            "probabilities are not calibrated: {} rows are too few, at least {LEAST_ROWS} are needed",
+            rows.len()
+        ));
         return Ok(None);
     }
     // Also refuses logits that are not finite, so that the search is among numbers.
     let before = scores(rows, 1.0)?;
     let temperature = search(rows);
     let after = scores(rows, temperature)?;
-    Ok(Some(Tempering {
+    let ece_two_halves = two_halves(rows)?;
+    let both = |value: fn(&Scores) -> f64| BeforeAfter {
+        before: value(&before),
+        after: value(&after),
+    };
+    let (log_loss, ece) = (both(|s| s.log_loss), both(|s| s.ece));
+    say(&format!(
+        "temperature {temperature:.4}: ECE {:.4} before, {:.4} after, {ece_two_halves:.4} with half of the rows fitted \
+         and the other half measured",
+        ece.before, ece.after
+    ));
+    let fit = TemperatureFit {
         temperature,
         rows: Some(rows.len() as u64),
-        log_loss: Some(BeforeAfter {
-            before: before.log_loss,
-            after: after.log_loss,
-        }),
-        ece: Some(BeforeAfter {
-            before: before.ece,
-            after: after.ece,
-        }),
-        ece_two_halves: Some(two_halves(rows)?),
-    }))
+        log_loss: Some(log_loss.into()),
+        ece: Some(ece.into()),
+        ece_two_halves: Some(ece_two_halves),
+    };
+    Ok(Some(fit.into()))
 }
 
-/// What a fit did, as one line for people.
-pub(super) fn calibration_line(t: &Tempering) -> String {
-    let mut line = format!("temperature {:.4}", t.temperature);
-    if let Some(ece) = t.ece {
-        line += &format!(": ECE {:.4} before, {:.4} after", ece.before, ece.after);
-    }
-    if let Some(ece) = t.ece_two_halves {
-        line += &format!(", {ece:.4} with half of the rows fitted and the other half measured");
-    }
-    line
-}
-
-/// Scores of the rows at a temperature.
-fn scores(rows: &Labelled, temperature: f64) -> Result<Scores, TrainError> {
-    probabilities(rows, temperature).map(Scores::from_predictions)
+fn scores(rows: &LabelledLogits, temperature: f64) -> Result<Scores, TrainError> {
+    Ok(score(&at_temperature(rows, temperature)?).scores)
 }
 
 /// The rows' probabilities at a temperature.
-///
-/// # Errors
-/// [`TrainError::Usage`] if a logit is not finite.
-pub fn probabilities(rows: &Labelled, temperature: f64) -> Result<Vec<(Emotion, Probabilities)>, TrainError> {
-    let logits = temper(rows.iter().map(|r| r.1).collect(), temperature);
-    rows.iter()
-        .zip(&logits)
-        .map(|((truth, _), l)| {
-            let p = Probabilities::from_logits(l).map_err(|e| TrainError::Usage(e.to_string()))?;
-            Ok((*truth, p))
-        })
-        .collect()
+pub(crate) fn at_temperature(
+    rows: &LabelledLogits,
+    temperature: f64,
+) -> Result<Vec<(Emotion, Probabilities)>, TrainError> {
+    let divided = apply_temperature(rows.iter().map(|r| r.1).collect(), temperature);
+    predictions(&rows.iter().map(|r| r.0).zip(divided).collect::<Vec<_>>())
 }
 
 /// Every second row against the others, both ways round.
-fn two_halves(rows: &Labelled) -> Result<f64, TrainError> {
+fn two_halves(rows: &LabelledLogits) -> Result<f64, TrainError> {
     let half = |odd: usize| -> Vec<_> { rows.iter().skip(odd).step_by(2).copied().collect() };
     let (even, odd) = (half(0), half(1));
-    let mut together = probabilities(&even, search(&odd))?;
-    together.extend(probabilities(&odd, search(&even))?);
-    Ok(Scores::from_predictions(together).ece)
+    let mut together = at_temperature(&even, search(&odd))?;
+    together.extend(at_temperature(&odd, search(&even))?);
+    Ok(score(&together).scores.ece)
 }
 
 /// Golden-section search over ln T. The log-loss is convex in 1/T, so it falls and then rises over ln T, and the
 /// search cannot end in a false minimum; where it only falls or rises, it ends at an end of [`RANGE`].
-fn search(rows: &Labelled) -> f64 {
+fn search(rows: &LabelledLogits) -> f64 {
     let golden = 0.5 * (5f64.sqrt() - 1.0);
     let (mut low, mut high) = (RANGE.0.ln(), RANGE.1.ln());
     let at = |ln: f64| log_loss(rows, ln.exp());
@@ -109,7 +95,7 @@ fn search(rows: &Labelled) -> f64 {
 }
 
 /// Sum of −ln p(true label), in double and without a bound on p, so that it stays smooth.
-fn log_loss(rows: &Labelled, temperature: f64) -> f64 {
+fn log_loss(rows: &LabelledLogits, temperature: f64) -> f64 {
     rows.iter()
         .map(|(truth, logits)| {
             let scaled = logits.map(|x| f64::from(x) / temperature);
@@ -126,7 +112,7 @@ mod tests {
     use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
-    use fer_engine::emotion::CLASSES;
+    use fer_engine::{Logits, emotion::CLASSES};
 
     /// Rows whose label is drawn from the softmax of logits, which are then multiplied by `factor`: the temperature
     /// that fits is `factor`.
@@ -161,7 +147,7 @@ mod tests {
             "{}",
             fitted.temperature
         );
-        assert!(fitted.ece.unwrap().after < 1e-4);
+        assert!(fitted.ece.as_ref().unwrap().after < 1e-4);
     }
 
     #[test]
@@ -174,9 +160,9 @@ mod tests {
                 "{} for {wanted}",
                 fitted.temperature
             );
-            let loss = fitted.log_loss.unwrap();
+            let loss = fitted.log_loss.as_ref().unwrap();
             assert!(loss.after <= loss.before + 1e-9);
-            assert!(fitted.ece.unwrap().after < 0.015 && fitted.ece_two_halves.unwrap() < 0.015);
+            assert!(fitted.ece.as_ref().unwrap().after < 0.015 && fitted.ece_two_halves.unwrap() < 0.015);
         }
     }
 

@@ -17,7 +17,7 @@ fn manifest() -> Manifest {
         "files": {},
         "calibration": {"temperature": 1.25, "rows": 500, "log_loss": {"before": 1.1, "after": 1.0},
             "ece": {"before": 0.09, "after": 0.011}, "ece_two_halves": 0.013},
-        "training": {"recipe": {"epochs": 40}, "seed": 3, "precision": "bf16", "rows": {"train": 900, "valid": 500}, "repeated_faces": 40,
+        "training": {"recipe": {"epochs": 40}, "seed": 3, "precision": "bf16", "rows": {"train": 900, "valid": 500, "sha256": "cd34"}, "repeated_faces": 40,
             "best": {"epoch": 38, "accuracy": 0.7}, "seconds": 7200, "epochs_trained": 40,
             "started_from": {"name": "other 2", "sha256": "ab12"}},
         "scores": {"accuracy": 0.7, "macro_f1": 0.65, "log_loss": 1.0, "ece": 0.011, "rows": 500, "repeated_faces": 40,
@@ -57,14 +57,14 @@ fn the_card_says_all_that_the_manifest_knows() {
 #[test]
 fn rows_are_called_new_only_where_it_is_known() {
     let mut m = manifest();
-    m.training["repeated_faces"] = 0.into();
-    m.scores["repeated_faces"] = 0.into();
-    m.scores["unseen"] = Value::Null;
-    assert!(model_card(&m).contains("None of them has the same face"));
-    for value in [&mut m.training, &mut m.scores] {
-        value.as_object_mut().unwrap().remove("repeated_faces");
-    }
-    let card = model_card(&m);
+    let mut set = |count| {
+        m.training.known_mut().unwrap().repeated_faces = count;
+        let report = m.scores.known_mut().unwrap();
+        (report.repeated_faces, report.unseen) = (count, None);
+        model_card(&m)
+    };
+    assert!(set(Some(0)).contains("None of them has the same face"));
+    let card = set(None);
     assert!(
         card.contains("was not looked at") && !card.contains("of them ha"),
         "{card}"
@@ -75,11 +75,11 @@ fn rows_are_called_new_only_where_it_is_known() {
 fn weights_are_called_averaged_only_where_they_are() {
     let mut m = manifest();
     assert!(model_card(&m).contains("averaged over the run"));
-    m.training["recipe"]["average_decay"] = 0.0.into();
+    m.training.known_mut().unwrap().recipe["average_decay"] = 0.0.into();
     assert!(!model_card(&m).contains("averaged"));
 }
 
-/// Written anew with `FER_WRITE_DOCS=1`.
+/// Written again with `FER_WRITE_DOCS=1`.
 #[test]
 fn the_shipped_card_is_what_its_manifest_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model");
@@ -95,8 +95,10 @@ fn the_shipped_card_is_what_its_manifest_says() {
 #[test]
 fn what_is_not_known_is_not_made_up() {
     let mut m = manifest();
-    m.calibration = None;
-    (m.training, m.scores, m.robustness) = (Value::Null, Value::Null, Value::Null);
+    m.temperature_fit = None;
+    m.training = Section::default();
+    m.scores = Section::default();
+    m.robustness = Section::default();
     let card = model_card(&m);
     assert!(card.contains("Not measured") && card.contains("Not calibrated"));
     for word in ["Robustness", "minutes", "Least found", "started from"] {
