@@ -1,6 +1,6 @@
-//! Which picture format bytes are in, told from their first bytes alone.
+//! The image formats, recognised by their first bytes alone.
 
-/// A picture format this service reads.
+/// A supported image format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Baseline, extended and progressive Huffman JPEG, 8 bits.
@@ -13,7 +13,7 @@ pub enum Format {
     Gif,
     /// Windows bitmap.
     Bmp,
-    /// TIFF and BigTIFF, their first picture.
+    /// TIFF and BigTIFF, their first image.
     Tiff,
     /// PBM, PGM, PPM (P1–P6) and PAM (P7).
     Pnm,
@@ -59,7 +59,14 @@ impl Format {
         }
     }
 
-    /// The format whose signature `bytes` begin with; `None` if it is none of ours.
+    /// The names of all formats as a list in a sentence.
+    pub(crate) fn listed() -> String {
+        let names = Self::ALL.map(Self::name);
+        let [names @ .., last] = &names;
+        format!("{} or {last}", names.join(", "))
+    }
+
+    /// The format whose signature `bytes` begin with; `None` if it is no supported format.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         match bytes {

@@ -2,9 +2,11 @@
 //!
 //! Gray is BT.601 luma, Y = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point, rounded once at the
 //! end. The weights sum to exactly 2¹⁶, so R = G = B = v gives v. (The `image` crate's own
-//! conversion uses BT.709 weights; the training pictures were made with these.)
+//! conversion uses BT.709 weights; the training images were made with these.)
 
 use image::ColorType;
+
+use crate::{Face, SIDE};
 
 const RED: u32 = 19_595;
 const GREEN: u32 = 38_470;
@@ -15,7 +17,46 @@ const _: () = assert!((RED + GREEN + BLUE) as u64 == ONE, "the weights must sum 
 const MAX8: u64 = u8::MAX as u64;
 const MAX16: u64 = u16::MAX as u64;
 
-/// How colours are stored beside a transparency channel.
+/// A gray image of any size, upright: what [`decode()`](crate::decode()) squeezes into a [`Face`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LumaImage {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) pixels: Vec<u8>,
+}
+
+impl LumaImage {
+    /// Width in pixels, at least 1.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// BT.601 luma, 0–255, width × height bytes in row-major order.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+}
+
+impl From<&Face> for LumaImage {
+    fn from(face: &Face) -> Self {
+        let side = SIDE as u32;
+        Self {
+            width: side,
+            height: side,
+            pixels: face.0.to_vec(),
+        }
+    }
+}
+
+/// How colours are stored along with a transparency channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alpha {
     /// As they are (PNG, WebP, GIF, BMP, PAM and most TIFF).
@@ -55,7 +96,7 @@ pub(super) fn from_pixels(color: ColorType, pixels: Vec<u8>, kind: Alpha) -> Opt
 }
 
 /// Interleaved 8-bit R, G, B → gray.
-pub(super) fn from_rgb8(pixels: &[u8]) -> Vec<u8> {
+pub(crate) fn from_rgb8(pixels: &[u8]) -> Vec<u8> {
     map::<3>(pixels, |[r, g, b]| ((weigh8(r, g, b) + (1 << 15)) >> 16) as u8)
 }
 
@@ -95,7 +136,7 @@ fn on_white(luma: u64, alpha: u64, max: u64, kind: Alpha) -> u8 {
     divide(ink + white, max * (max / MAX8) * ONE)
 }
 
-/// Rounded quotient; every caller's is at most 255.
+/// Rounded quotient; at most 255 for every caller.
 fn divide(value: u64, by: u64) -> u8 {
     ((value + by / 2) / by) as u8
 }
