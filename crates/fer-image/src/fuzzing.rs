@@ -6,7 +6,7 @@
 use crate::{ImageError, Limits, decode as decode_face, decode_luma};
 
 /// Small, so that libFuzzer soon finds a claim beyond it, and one within it costs little: decoding may take 16 bytes a
-/// pixel and 4 MiB, 20 MiB in all, the limit that `make fuzz` gives libFuzzer.
+/// pixel and 4 MiB, 20 MiB in all; `make fuzz` allows 64 MiB in one piece.
 pub const LIMITS: Limits = Limits {
     max_pixels: 1 << 20,
     max_side: 8192,
