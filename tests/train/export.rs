@@ -112,7 +112,7 @@ fn an_export_agrees_with_its_checkpoint() {
         int8["weights_sha256"],
         folder.manifest().files["model.safetensors"].sha256
     );
-    assert!(fer_engine::Calibration::load(&folder).unwrap().is_some());
+    assert!(fer_engine::QuantRanges::load(&folder).unwrap().is_some());
     // A scale that was changed is not the one whose cost was measured.
     let changed = std::fs::read(out.join("model.int8.json")).unwrap();
     std::fs::write(out.join("model.int8.json"), [&changed[..], b" "].concat()).unwrap();

@@ -4,11 +4,10 @@
 
 pub mod emotion;
 pub mod files;
-mod folder;
+pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod manifest;
 pub mod network;
 pub mod packed;
 mod probe;
@@ -19,14 +18,15 @@ mod temperature;
 mod testing;
 mod torchscript;
 
-pub use folder::{FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, ModelFolder, sha256_hex};
-pub use manifest::{FileEntry, InputSpec, Manifest};
+pub use folder::{
+    FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder, sha256_hex,
+};
 pub use network::FoldedNetwork;
-pub use packed::{Calibration, Isa, Packed, Precision, calibrate};
+pub use packed::{QuantRanges, Isa, Packed, Precision, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, Incumbent, select};
-pub use temperature::{BeforeAfter, TEMPERATURES, Tempered, Tempering, temper};
+pub use temperature::{BeforeAfter, TEMPERATURES, TemperatureFit, WithTemperature, apply_temperature};
 pub use torchscript::{FoldedModule, TorchScript, save_torchscript, to_input, to_logits};
 
 use std::{fmt, path::PathBuf, str::FromStr};

@@ -30,7 +30,7 @@ impl TorchScript {
         let mut engine = Self {
             module,
             device,
-            input: folder.manifest().input,
+            input: *folder.manifest().input,
         };
         engine.classify(&[Face([0; PIXELS]), Face([255; PIXELS])])?;
         Ok(engine)

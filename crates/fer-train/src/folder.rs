@@ -17,7 +17,7 @@ use super::{
     repeated::{Repeated, unseen_line},
     temperature::{self, calibration_line},
 };
-use fer_engine::{ModelFolder, Tempering, TorchScript, packed::FILE_CALIBRATION};
+use fer_engine::{ModelFolder, Tempering, TorchScript, packed::FILE_QUANT_RANGES};
 
 /// Exports, then scores the exported `model.pt` in float through libtorch, so that the scores written down are those of the file.
 /// What int8 costs beside them is measured with its scales; `eval --record` replaces them by those of the engine that serves.
@@ -68,9 +68,9 @@ pub(super) fn write_folder(
         None => quantise::without(&folder, out)?,
     }
     // Named only now: as long as it is not, the folder serves without int8 if this is where it ends.
-    if out.join(FILE_CALIBRATION).exists() {
-        let calibration = entry(out, FILE_CALIBRATION)?;
-        manifest.files.insert(FILE_CALIBRATION.to_owned(), calibration);
+    if out.join(FILE_QUANT_RANGES).exists() {
+        let calibration = entry(out, FILE_QUANT_RANGES)?;
+        manifest.files.insert(FILE_QUANT_RANGES.to_owned(), calibration);
         write_manifest(&manifest, out)?;
     }
     card::write(&manifest, out)?;

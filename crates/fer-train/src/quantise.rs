@@ -4,9 +4,9 @@ use std::{collections::HashSet, path::Path};
 
 use super::{TrainError, data::Dataset, measure, progress::say, temperature::Labelled};
 use fer_engine::{
-    Calibration, FoldedNetwork, Isa, Logits, ModelFolder, Packed, Precision, calibrate,
+    QuantRanges, FoldedNetwork, Isa, Logits, ModelFolder, Packed, Precision, calibrate,
     emotion::CLASSES,
-    packed::{Cost, FILE_CALIBRATION},
+    packed::{Cost, FILE_QUANT_RANGES},
     select::INT8_COST_LIMIT,
 };
 use fer_image::Face;
@@ -36,7 +36,7 @@ pub(super) fn quantise(
     if let Some((data, float)) = measured {
         calibration.cost = cost(&network, &calibration, data, float)?;
     }
-    let path = out.join(FILE_CALIBRATION);
+    let path = out.join(FILE_QUANT_RANGES);
     fer_engine::files::replace(&path, |f| -> std::io::Result<()> {
         serde_json::to_writer_pretty(&mut *f, &calibration)?;
         std::io::Write::write_all(f, b"\n")
@@ -51,8 +51,8 @@ pub(super) fn quantise(
 /// # Errors
 /// [`TrainError::File`].
 pub(super) fn without(folder: &ModelFolder, out: &Path) -> Result<(), TrainError> {
-    if !matches!(Calibration::load(folder), Ok(Some(_))) {
-        let path = out.join(FILE_CALIBRATION);
+    if !matches!(QuantRanges::load(folder), Ok(Some(_))) {
+        let path = out.join(FILE_QUANT_RANGES);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::file(&path)(e)),
             _ => {}
@@ -98,7 +98,7 @@ fn chosen_faces(train: &Dataset, measured: Option<&Dataset>) -> Result<Vec<Face>
 /// Accuracy in int8 beside that in float; `None`, said out loud, where the processor has no int8 instructions.
 fn cost(
     network: &FoldedNetwork,
-    calibration: &Calibration,
+    calibration: &QuantRanges,
     data: &Dataset,
     float: &Labelled,
 ) -> Result<Option<Cost>, TrainError> {
@@ -138,7 +138,7 @@ fn likeliest(logits: &Logits) -> usize {
         .unwrap_or(0)
 }
 
-fn summary(c: &Calibration) -> String {
+fn summary(c: &QuantRanges) -> String {
     let cost = c.cost.map_or_else(
         || "its cost in accuracy was not measured, so it is not chosen by itself".to_owned(),
         |cost| {

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 
 use super::{TrainError, origin::StartedFrom};
 use fer_engine::{
-    Calibration, Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision,
+    QuantRanges, Classifier, FILE_SAFETENSORS, FoldedNetwork, InputSpec, Isa, ModelFolder, Packed, Precision,
     TorchScript,
     emotion::{CLASSES, Probabilities},
     select::INT8_COST_LIMIT,
@@ -164,7 +164,7 @@ impl Teachers {
 fn packed(folder: &ModelFolder) -> Result<Packed, TrainError> {
     let network = FoldedNetwork::load(folder)?;
     if Isa::best(Precision::Int8).is_some()
-        && let Some(calibration) = Calibration::load(folder)?
+        && let Some(calibration) = QuantRanges::load(folder)?
         && calibration.cost.is_some_and(|c| c.points() <= INT8_COST_LIMIT)
     {
         let ranges = calibration.ranges().map_err(TrainError::Usage)?;

@@ -64,7 +64,7 @@ impl FoldedNetwork {
         })?;
         Ok(Self {
             layers: weights.iter().map(Folded::from).collect(),
-            input: folder.manifest().input,
+            input: *folder.manifest().input,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::ModelFolder;
 use fer_image::Face;
 
 /// The calibration's file in a model folder.
-pub const FILE_CALIBRATION: &str = "model.int8.json";
+pub const FILE_QUANT_RANGES: &str = "model.int8.json";
 /// Steps of the histograms.
 const BINS: usize = 2048;
 /// The activations, as the file names them.
@@ -18,7 +18,7 @@ const NAMES: [&str; 5] = ["conv1", "conv2", "conv3", "conv4", "dense1"];
 
 /// `model.int8.json`: what the int8 engine needs beside the weights, and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
+pub struct QuantRanges {
     /// SHA-256 of the `model.safetensors` it was made for.
     pub weights_sha256: String,
     /// Training faces it was made from.
@@ -51,14 +51,14 @@ impl Cost {
     }
 }
 
-impl Calibration {
+impl QuantRanges {
     /// Reads `model.int8.json` if the folder has one.
     ///
     /// # Errors
     /// [`EngineError::Read`] if it cannot be read, [`EngineError::Invalid`] if it is not understood or was made
     /// for other weights.
     pub fn load(folder: &ModelFolder) -> Result<Option<Self>, EngineError> {
-        let path = folder.file(FILE_CALIBRATION);
+        let path = folder.file(FILE_QUANT_RANGES);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -113,7 +113,7 @@ pub fn calibrate(
     network: &FoldedNetwork,
     weights_sha256: &str,
     faces: &[Face],
-) -> Result<Calibration, EngineError> {
+) -> Result<QuantRanges, EngineError> {
     if faces.is_empty() {
         return Err(EngineError::Packed(
             "calibration needs at least one face".to_owned(),
@@ -146,7 +146,7 @@ pub fn calibrate(
             )
         })
         .collect();
-    Ok(Calibration {
+    Ok(QuantRanges {
         weights_sha256: weights_sha256.to_owned(),
         faces: faces.len(),
         largest,

@@ -26,7 +26,7 @@ use super::{Classifier, EngineError, EngineInfo, Logits};
 use crate::{emotion::CLASSES, network::FoldedNetwork};
 use fer_image::Face;
 
-pub use calibrate::{Calibration, Cost, FILE_CALIBRATION, calibrate};
+pub use calibrate::{QuantRanges, Cost, FILE_QUANT_RANGES, calibrate};
 pub use pack::Ranges;
 pub use target::{Isa, Precision};
 

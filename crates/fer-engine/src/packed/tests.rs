@@ -260,7 +260,7 @@ fn calibration_finds_the_range_of_the_activations() {
     assert!((ratio - 2.0).abs() < 0.05, "{ratio}");
     assert!(calibrate(&network, "abc", &[]).is_err());
     let text = serde_json::to_string(&one).unwrap();
-    assert_eq!(serde_json::from_str::<Calibration>(&text).unwrap(), one);
+    assert_eq!(serde_json::from_str::<QuantRanges>(&text).unwrap(), one);
 }
 
 #[test]

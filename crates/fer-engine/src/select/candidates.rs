@@ -3,7 +3,7 @@
 use tch::Device;
 
 use crate::{
-    Calibration, EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, packed::Ranges,
+    QuantRanges, EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, packed::Ranges,
 };
 
 /// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
@@ -57,7 +57,7 @@ pub(super) fn offers_int8(folder: &ModelFolder, device: Device, request: Precisi
 /// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.
 fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges, EngineError> {
     let unfit = |reason: String| EngineError::Packed(reason);
-    let Some(calibration) = Calibration::load(folder)? else {
+    let Some(calibration) = QuantRanges::load(folder)? else {
         return Err(unfit(
             "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
         ));

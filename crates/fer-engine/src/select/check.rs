@@ -1,6 +1,6 @@
 //! Whether a candidate answers as the TorchScript forward does.
 
-use crate::{Classifier, EngineError, Logits, Packed, Precision, emotion::Probabilities, temper};
+use crate::{Classifier, EngineError, Logits, Packed, Precision, emotion::Probabilities, apply_temperature};
 use fer_image::Face;
 
 /// How far a probability may be from the TorchScript forward's.
@@ -23,7 +23,7 @@ pub(super) fn disagreement(
 ) -> Result<f32, (f32, String)> {
     let got = candidate
         .classify(probes)
-        .and_then(|l| probabilities(&temper(l, temperature)))
+        .and_then(|l| probabilities(&apply_temperature(l, temperature)))
         .map_err(|e| (f32::INFINITY, e.to_string()))?;
     let name = candidate.precision().name();
     let bound = tolerance(candidate.precision());

@@ -11,7 +11,7 @@ use tch::Device;
 
 use super::{
     Classifier, EngineError, EngineInfo, EngineRequest, ModelFolder, Packed, Precision, PrecisionRequest,
-    Tempered, TorchScript, drawn_faces, temper,
+    WithTemperature, TorchScript, drawn_faces, apply_temperature,
 };
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
@@ -91,7 +91,7 @@ impl Chosen {
             Blueprint::TorchScript(folder, device) => Box::new(TorchScript::load(folder, *device)?),
             Blueprint::Packed(prototype) => Box::new(prototype.twin()),
         };
-        Ok(Box::new(Tempered::new(engine, self.temperature)))
+        Ok(Box::new(WithTemperature::new(engine, self.temperature)))
     }
 
     /// What was chosen.
@@ -129,7 +129,7 @@ impl Reference {
         let probes = drawn_faces(PROBES);
         let temperature = folder.manifest().temperature();
         // What is compared is what will be served, so the temperature counts here too.
-        let probabilities = probabilities(&temper(torchscript.classify(&probes)?, temperature))?;
+        let probabilities = probabilities(&apply_temperature(torchscript.classify(&probes)?, temperature))?;
         Ok(Self {
             torchscript,
             probes,

@@ -1,5 +1,8 @@
 //! The model folder: `model.pt`, `model.safetensors`, `model.json`.
 
+mod manifest;
+mod record;
+
 use std::{
     fs::File,
     io::{BufReader, Read},
@@ -9,7 +12,12 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{EngineError, FileEntry, Manifest};
+pub use manifest::{FORMAT, FileEntry, InputSpec, Manifest, write_json};
+pub use record::{
+    Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, StartedFrom, Training,
+};
+
+use crate::EngineError;
 
 /// Name, version, scaling, hashes and scores.
 pub const FILE_MANIFEST: &str = "model.json";
@@ -90,12 +98,8 @@ impl ModelFolder {
 }
 
 fn check_file(path: &Path, entry: &FileEntry) -> Result<(), EngineError> {
-    let read = |source| EngineError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    compare_size(path, entry, std::fs::metadata(path).map_err(read)?.len())?;
-    compare_hash(path, entry, &sha256_hex(path).map_err(read)?)
+    let found = FileEntry::of(path)?;
+    compare(path, entry, &found)
 }
 
 /// Checks a file and hands out the bytes that were checked.
@@ -104,28 +108,26 @@ fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>, EngineError> 
         path: path.to_owned(),
         source,
     })?;
-    compare_size(path, entry, bytes.len() as u64)?;
-    compare_hash(path, entry, &hex(&Sha256::digest(&bytes)))?;
+    let found = FileEntry {
+        sha256: hex(&Sha256::digest(&bytes)),
+        bytes: bytes.len() as u64,
+    };
+    compare(path, entry, &found)?;
     Ok(bytes)
 }
 
-fn compare_size(path: &Path, entry: &FileEntry, bytes: u64) -> Result<(), EngineError> {
-    if bytes == entry.bytes {
+fn compare(path: &Path, entry: &FileEntry, found: &FileEntry) -> Result<(), EngineError> {
+    let (bytes, sha256) = (found.bytes, &found.sha256);
+    let reason = if bytes != entry.bytes {
+        format!("has {bytes} bytes, {FILE_MANIFEST} says {}", entry.bytes)
+    } else if !sha256.eq_ignore_ascii_case(&entry.sha256) {
+        format!("its SHA-256 is {sha256}, {FILE_MANIFEST} says {}", entry.sha256)
+    } else {
         return Ok(());
-    }
+    };
     Err(EngineError::Invalid {
         path: path.to_owned(),
-        reason: format!("has {bytes} bytes, {FILE_MANIFEST} says {}", entry.bytes),
-    })
-}
-
-fn compare_hash(path: &Path, entry: &FileEntry, sha256: &str) -> Result<(), EngineError> {
-    if sha256.eq_ignore_ascii_case(&entry.sha256) {
-        return Ok(());
-    }
-    Err(EngineError::Invalid {
-        path: path.to_owned(),
-        reason: format!("its SHA-256 is {sha256}, {FILE_MANIFEST} says {}", entry.sha256),
+        reason,
     })
 }
 
@@ -153,6 +155,8 @@ pub fn sha256_hex(path: &Path) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::emotion::Emotion;
 
@@ -205,7 +209,9 @@ mod tests {
     #[test]
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 18] = [
+            (|m| m["format"] = 2.into(), "has format 2, and this version reads formats up to 1"),
+            (|m| m["format"] = "new".into(), "not a model manifest"),
             (|m| m["input"]["scale"] = 1e-60.into(), "black and white"),
             (|m| m["input"]["mean"] = 1e30.into(), "black and white"),
             (|m| m["labels"][0] = "happy".into(), "labels"),
@@ -241,5 +247,84 @@ mod tests {
                 "{word}: {message}"
             );
         }
+    }
+
+    fn shipped() -> (Vec<u8>, Manifest) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model/model.json");
+        let text = std::fs::read(path).unwrap();
+        let manifest = Manifest::parse(&text).unwrap();
+        (text, manifest)
+    }
+
+    #[test]
+    fn the_shipped_manifest_is_known_in_all_its_parts_and_written_again_as_it_is() {
+        let (text, manifest) = shipped();
+        assert!(manifest.training.known().is_some_and(|t| t.extra.is_empty()));
+        assert!(manifest.scores.known().is_some_and(|s| s.extra.is_empty()));
+        assert!(manifest.robustness.known().is_some_and(|r| r.extra.is_empty()));
+        let dir = tempfile::tempdir().unwrap();
+        manifest.write(dir.path()).unwrap();
+        let written = std::fs::read_to_string(dir.path().join(FILE_MANIFEST)).unwrap();
+        let without = written.replacen("  \"format\": 1,\n", "", 1);
+        assert_eq!(without, String::from_utf8(text).unwrap());
+    }
+
+    /// The paths of all objects of a JSON value.
+    fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.push(at.to_owned());
+                for (key, value) in fields {
+                    objects(value, &format!("{at}/{key}"), found);
+                }
+            }
+            Value::Array(entries) => {
+                for (i, value) in entries.iter().enumerate() {
+                    objects(value, &format!("{at}/{i}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_at_every_level() {
+        let mut value: Value = serde_json::from_slice(&shipped().0).unwrap();
+        let mut paths = Vec::new();
+        objects(&value, "", &mut paths);
+        assert!(paths.len() > 35, "{paths:?}");
+        for path in &paths {
+            // The keys of these two are names, of files and of labels.
+            if path != "/files" && path != "/scores/per_class" {
+                value.pointer_mut(path).unwrap()["later"] = serde_json::json!({"x": [1, 0.1]});
+            }
+        }
+        let manifest = Manifest::parse(value.to_string().as_bytes()).unwrap();
+        assert!(manifest.training.known().is_some() && manifest.scores.known().is_some());
+        assert!(manifest.robustness.known().is_some());
+        value["format"] = 1.into();
+        assert_eq!(serde_json::to_value(&manifest).unwrap(), value);
+    }
+
+    #[test]
+    fn records_of_another_shape_are_kept_and_refuse_no_model() {
+        let (_, mut value) = folder();
+        value["training"] = serde_json::json!("by hand");
+        value["scores"] = serde_json::json!({"accuracy": 0.5});
+        let manifest = Manifest::parse(value.to_string().as_bytes()).unwrap();
+        assert!(manifest.scores.known().is_none());
+        value["format"] = 1.into();
+        assert_eq!(serde_json::to_value(&manifest).unwrap(), value);
+    }
+
+    #[test]
+    fn a_run_that_started_from_something_in_words_is_known() {
+        // As in the folder of the first shipped model.
+        let mut value: Value = serde_json::from_slice(&shipped().0).unwrap();
+        value["training"]["started_from"] = serde_json::json!({"what": "an earlier run", "seed": 1});
+        let manifest = Manifest::parse(value.to_string().as_bytes()).unwrap();
+        assert!(manifest.training.known().is_some());
+        let written = serde_json::to_value(&manifest).unwrap();
+        assert_eq!(written["training"], value["training"]);
     }
 }
