@@ -5,8 +5,8 @@ use crate::Manifest;
 /// A `model.json`.
 ///
 /// # Panics
-/// If one that is accepted could scale a gray value to something that is no number, would reach outside its
-/// folder, or is another one after it was written and read again.
+/// If an accepted manifest could scale a gray value to a number that is not finite, names a file outside its folder, or
+/// changes when it is written and read again.
 pub fn manifest(bytes: &[u8]) {
     let Ok(manifest) = Manifest::parse(bytes) else {
         return;

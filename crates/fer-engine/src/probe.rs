@@ -1,9 +1,9 @@
-//! Deterministic pictures for checking and timing engines where no face is at hand.
+//! Deterministic drawn faces for checking and timing engines without a data set.
 
 use fer_image::{Face, PIXELS, SIDE};
 
 /// Simple drawn faces: an oval with eyes, brows and a mouth of varying size, place, curve and light, over a
-/// shaded ground with fine grain. The same `n` always gives the same pictures.
+/// shaded ground with fine grain. The same `n` always gives the same faces.
 #[must_use]
 pub fn drawn_faces(n: usize) -> Vec<Face> {
     (0..n).map(draw).collect()
@@ -51,7 +51,7 @@ fn draw(index: usize) -> Face {
 struct Random(u64);
 
 impl Random {
-    /// 0 to 1.
+    /// The next number, 0 to 1.
     fn unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -15,7 +15,7 @@ pub enum EngineRequest {
     /// libtorch on `model.pt`: any module, any device.
     #[value(name = "torchscript")]
     TorchScript,
-    /// This crate's own loops on `model.safetensors`; CPU only.
+    /// Kernels written for this network, on `model.safetensors`; CPU only.
     Packed,
 }
 

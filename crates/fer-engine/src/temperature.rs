@@ -77,7 +77,12 @@ pub struct WithTemperature {
 
 impl std::fmt::Debug for WithTemperature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "WithTemperature({:?}, {})", self.inner.info(), self.temperature)
+        write!(
+            f,
+            "WithTemperature({:?}, {})",
+            self.inner.info(),
+            self.temperature
+        )
     }
 }
 

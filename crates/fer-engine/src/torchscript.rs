@@ -11,7 +11,7 @@ use crate::{
     network::{Folded, Kernel, LAYERS},
 };
 
-/// The module, on its device, with the scaling its folder asks for.
+/// The module, on its device, with the scaling of its folder.
 #[derive(Debug)]
 pub struct TorchScript {
     module: CModule,
@@ -57,11 +57,11 @@ impl Classifier for TorchScript {
     }
 }
 
-/// Faces as the float tensor `[N,1,48,48]` that the manifest's scaling asks for.
+/// Faces as a float tensor `[N,1,48,48]`, scaled as the manifest says.
 ///
 /// # Errors
-/// What libtorch says (out of memory, mostly).
-pub fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tensor, EngineError> {
+/// An error of libtorch (out of memory, mostly).
+pub(crate) fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tensor, EngineError> {
     let bytes: Vec<u8> = faces.iter().flat_map(|f| f.0).collect();
     let side = i64::try_from(SIDE).unwrap_or(i64::MAX);
     let pixels = Tensor::f_from_slice(&bytes)?
@@ -106,16 +106,16 @@ pub fn to_logits(tensor: &Tensor, batch: usize) -> Result<Vec<Logits>, EngineErr
         .collect())
 }
 
-/// The folded layers as libtorch computes them: what [`save_torchscript`] traces.
+/// The folded layers as libtorch operations, which [`save_torchscript`] traces.
 #[derive(Debug)]
-pub struct FoldedModule(Vec<(Tensor, Tensor)>);
+pub(crate) struct FoldedModule(Vec<(Tensor, Tensor)>);
 
 impl FoldedModule {
     /// Weights and biases as tensors on the CPU.
     ///
     /// # Errors
     /// An error of libtorch.
-    pub fn new(layers: &[Folded]) -> Result<Self, TchError> {
+    pub(crate) fn new(layers: &[Folded]) -> Result<Self, TchError> {
         let tensors = LAYERS.iter().zip(layers).map(|(layer, folded)| {
             let shape: Vec<i64> = layer
                 .weight_shape()
@@ -132,7 +132,7 @@ impl FoldedModule {
     ///
     /// # Errors
     /// An error of libtorch.
-    pub fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
         let mut x = input.shallow_clone();
         let last = LAYERS.len() - 1;
         for (i, (layer, (weight, bias))) in LAYERS.iter().zip(&self.0).enumerate() {

@@ -210,7 +210,10 @@ mod tests {
     fn a_manifest_of_something_else_is_refused() {
         type Change = fn(&mut serde_json::Value);
         let changes: [(Change, &str); 18] = [
-            (|m| m["format"] = 2.into(), "has format 2, and this version reads formats up to 1"),
+            (
+                |m| m["format"] = 2.into(),
+                "has format 2, and this version reads formats up to 1",
+            ),
             (|m| m["format"] = "new".into(), "not a model manifest"),
             (|m| m["input"]["scale"] = 1e-60.into(), "black and white"),
             (|m| m["input"]["mean"] = 1e30.into(), "black and white"),

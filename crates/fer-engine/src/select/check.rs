@@ -1,9 +1,9 @@
-//! Whether a candidate answers as the TorchScript forward does.
+//! Whether a candidate agrees with the TorchScript forward.
 
-use crate::{Classifier, EngineError, Logits, Packed, Precision, emotion::Probabilities, apply_temperature};
+use crate::{Classifier, EngineError, Logits, Packed, Precision, apply_temperature, emotion::Probabilities};
 use fer_image::Face;
 
-/// How far a probability may be from the TorchScript forward's.
+/// The largest accepted difference of a probability from the TorchScript forward's.
 #[must_use]
 pub const fn tolerance(precision: Precision) -> f32 {
     match precision {
@@ -13,7 +13,7 @@ pub const fn tolerance(precision: Precision) -> f32 {
     }
 }
 
-/// The largest difference of a probability, and why the candidate is refused if it is: a difference over
+/// The largest difference of a probability. With it, as an error, why the candidate is refused: a difference over
 /// [`tolerance`], or another label where the reference's two likeliest are further apart than that.
 pub(super) fn disagreement(
     candidate: &mut Packed,

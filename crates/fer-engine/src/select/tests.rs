@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    QuantRanges, FILE_SAFETENSORS, FoldedNetwork,
+    FILE_SAFETENSORS, FoldedNetwork, QuantRanges,
     packed::{Cost, FILE_QUANT_RANGES, Isa, calibrate},
     testing::random_folder,
 };
