@@ -102,7 +102,6 @@ impl Probabilities {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exp = logits.map(|x| f64::from(x - max).exp());
         let sum: f64 = exp.iter().sum();
-        #[allow(clippy::cast_possible_truncation)]
         Ok(Self(exp.map(|x| (x / sum) as f32)))
     }
 

@@ -12,7 +12,6 @@ pub fn manifest(bytes: &[u8]) {
         return;
     };
     let (factor, offset) = manifest.input.affine();
-    #[allow(clippy::cast_possible_truncation)] // what the engines compute with
     for gray in [0.0, 255.0] {
         let scaled = (gray * factor + offset) as f32;
         assert!(scaled.is_finite(), "{gray} becomes {scaled}");

@@ -44,4 +44,4 @@ pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, Incumbent, select};
 pub use temperature::{BeforeAfter, TEMPERATURES, TemperatureFit, WithTemperature, apply_temperature};
-pub use torchscript::{TorchScript, save_torchscript, to_logits};
+pub use torchscript::{TorchScript, as_i64, save_torchscript, to_logits};

@@ -39,7 +39,10 @@ fn check_text(error: &ImageError) {
     let text = error.to_string();
     assert!(text.len() < 200, "{text}");
     if let Some(detail) = error.detail().filter(|detail| detail.len() > 12) {
-        assert!(!text.contains(&detail), "the decoder's message is in the text for clients: {text}");
+        assert!(
+            !text.contains(&detail),
+            "the decoder's message is in the text for clients: {text}"
+        );
     }
 }
 

@@ -12,6 +12,8 @@
 //! - The third and fourth layers read im2col patches, copied into tiles of 1 KiB, 16 pixels or four pooling
 //!   windows each: in place, a tile's rows would lie pages apart.
 
+use crate::network::LAYERS;
+
 /// Bytes of a weight tile.
 pub(super) const TILE: usize = 1024;
 /// Rows of a tile, and output channels of a weight tile.
@@ -21,14 +23,14 @@ pub(super) const STEP: usize = 64;
 /// Pixels after the first layer's pooling.
 pub(super) const POOLED1: usize = 24 * 24;
 /// Channels after the first layer.
-pub(super) const CHANNELS1: usize = 64;
+pub(super) const CHANNELS1: usize = LAYERS[0].outputs;
 
 /// Padded width and height of the second layer's input: 24 and a border of 2.
 const WIDE2: usize = 28;
 /// Channels after the second layer.
-pub(super) const CHANNELS2: usize = 128;
+pub(super) const CHANNELS2: usize = LAYERS[1].outputs;
 /// Channels after the third and the fourth.
-pub(super) const CHANNELS3: usize = 512;
+pub(super) const CHANNELS3: usize = LAYERS[2].outputs;
 /// Padded width and height of the third layer's input: 12 and a border of 1.
 const WIDE3: usize = 14;
 /// Width and height of the fourth layer's input.
@@ -36,7 +38,7 @@ const WIDE4: usize = 6;
 /// Features that reach the dense layers.
 pub(super) const FEATURES: usize = 4 * CHANNELS3;
 /// Outputs of the two hidden dense layers.
-pub(super) const HIDDEN: [usize; 2] = [256, 512];
+pub(super) const HIDDEN: [usize; 2] = [LAYERS[4].outputs, LAYERS[5].outputs];
 /// Rows of activations of one face in each convolution.
 pub(super) const ROWS2: usize = 24 * 24;
 pub(super) const ROWS3: usize = 12 * 12;
@@ -128,7 +130,6 @@ pub(super) struct Geometry {
 }
 
 /// Offsets here are below 2³²: the largest buffer is a few MB.
-#[allow(clippy::cast_possible_truncation)]
 fn offsets(values: impl IntoIterator<Item = usize>) -> OffsetTable {
     OffsetTable::new(values.into_iter().map(|x| x as u32).collect())
 }

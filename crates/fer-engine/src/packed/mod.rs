@@ -19,8 +19,8 @@ mod ranges;
 
 use std::sync::Arc;
 
-use geometry::{FEATURES, Geometry, HIDDEN, ROWS, ROWS2, ROWS3, ROWS4};
-use kernels::{Bytes, Kernels};
+use geometry::{FEATURES, Gemm, Geometry, HIDDEN, ROWS, ROWS2, ROWS3, ROWS4};
+use kernels::{Bytes, Kernels, PackedWeights};
 
 use super::{Classifier, EngineError, EngineInfo, Logits};
 use crate::{emotion::CLASSES, network::FoldedNetwork};
@@ -114,7 +114,7 @@ impl Packed {
     ///
     /// # Errors
     /// As [`Packed::new`].
-    pub fn with_isa(
+    pub(crate) fn with_isa(
         network: &FoldedNetwork,
         precision: Precision,
         ranges: Option<&Ranges>,
@@ -131,7 +131,6 @@ impl Packed {
         let geometry = Geometry::new(precision.bytes(), CHUNK);
         let work = Work::new(&geometry, precision);
         let (factor, offset) = network.input.affine();
-        #[allow(clippy::cast_possible_truncation)]
         let affine = (factor as f32, offset as f32);
         Ok(Self {
             kernels,
@@ -180,6 +179,9 @@ impl Packed {
             work,
             ..
         } = self;
+        let gemm = |layout: &Gemm, rows: usize, input: &Bytes, weights: &PackedWeights, out: &mut [u8]| {
+            kernels.gemm(layout, rows, input, weights, *precision, out)
+        };
         // The first two layers face by face: the input of the second, 400 kB in float, stays in the cache between them.
         for (face, input3) in faces.iter().zip(&mut work.input3) {
             kernels.conv1(
@@ -191,26 +193,12 @@ impl Packed {
                 &mut work.input2,
             )?;
             let out = input3.as_mut_slice();
-            kernels.gemm(
-                &geometry.conv2,
-                ROWS2,
-                &work.input2,
-                &layers.conv2,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv2, ROWS2, &work.input2, &layers.conv2, out)?;
         }
         for (input3, input4) in work.input3.iter().zip(&mut work.input4).take(faces.len()) {
             kernels.im2col(&geometry.patches3, input3, work.patches3.as_mut_slice())?;
             let out = input4.as_mut_slice();
-            kernels.gemm(
-                &geometry.conv3,
-                ROWS3,
-                &work.patches3,
-                &layers.conv3,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv3, ROWS3, &work.patches3, &layers.conv3, out)?;
         }
         // The fourth layer has the most weights: several faces share a pass over them, but not so many that their
         // patches push the weights out of the cache.
@@ -228,26 +216,13 @@ impl Packed {
                 kernels.im2col(&geometry.patches4, input, patches)?;
             }
             let rows = inputs.len() * ROWS4;
-            kernels.gemm(
-                &geometry.conv4,
-                rows,
-                &work.patches4,
-                &layers.conv4,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv4, rows, &work.patches4, &layers.conv4, out)?;
         }
         // A dense layer's row is a face.
         let n = faces.len();
         let (hidden1, hidden2) = (work.hidden1.as_mut_slice(), work.hidden2.as_mut_slice());
-        kernels.gemm(
-            &geometry.dense1,
-            n,
-            &work.features,
-            &layers.dense1,
-            *precision,
-            hidden1,
-        )?;
+        gemm(&geometry.dense1, n, &work.features, &layers.dense1, hidden1)?;
+        // In float, whatever the layers before are in: the output layer is.
         kernels.gemm(
             &geometry.dense2,
             n,

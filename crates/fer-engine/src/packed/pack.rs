@@ -2,10 +2,13 @@
 
 use super::{
     Precision,
-    geometry::{CHANNELS1, CHANNELS2, CHANNELS3, FEATURES, HIDDEN, ROWS, STEP, TILE},
+    geometry::{CHANNELS1, CHANNELS2, CHANNELS3, HIDDEN, ROWS, STEP, TILE},
     kernels::{Bytes, Conv1Weights, PackedWeights},
 };
-use crate::{emotion::CLASSES, network::Folded};
+use crate::{
+    emotion::CLASSES,
+    network::{Folded, LAYERS},
+};
 
 /// Largest value of each 8-bit activation: after the four convolutions and the first dense layer. A value `x`
 /// is stored as `round(255 · x / largest)`.
@@ -44,17 +47,9 @@ impl Layers {
         let [conv1, conv2, conv3, conv4, dense1, dense2, output] = layers else {
             return Err(format!("{} layers; expected 7", layers.len()));
         };
-        let sizes = [
-            (conv1, CHANNELS1, 9),
-            (conv2, CHANNELS2, 25 * CHANNELS1),
-            (conv3, CHANNELS3, 9 * CHANNELS2),
-            (conv4, CHANNELS3, 9 * CHANNELS3),
-            (dense1, HIDDEN[0], FEATURES),
-            (dense2, HIDDEN[1], HIDDEN[0]),
-            (output, CLASSES, HIDDEN[1]),
-        ];
-        for (i, (layer, outputs, inputs)) in sizes.into_iter().enumerate() {
-            if layer.weight.len() != outputs * inputs || layer.bias.len() != outputs {
+        for (i, (layer, spec)) in layers.iter().zip(&LAYERS).enumerate() {
+            let weights: usize = spec.weight_shape().iter().product();
+            if layer.weight.len() != weights || layer.bias.len() != spec.outputs {
                 return Err(format!("layer {} is not of this network's size", i + 1));
             }
             if !layer.weight.iter().chain(&layer.bias).all(|w| w.is_finite()) {
@@ -149,7 +144,6 @@ fn pack_layer(
             match precision {
                 Precision::F32 => element.copy_from_slice(&value.to_le_bytes()),
                 Precision::Bf16 => element.copy_from_slice(&bf16(value).to_le_bytes()),
-                #[allow(clippy::cast_possible_truncation)]
                 Precision::Int8 => {
                     let q = (value * inverse[c]).round_ties_even().clamp(-127.0, 127.0) as i8;
                     element.copy_from_slice(&q.to_le_bytes());
@@ -167,7 +161,6 @@ fn pack_layer(
 }
 
 /// Nearest bfloat16 of a finite value, ties to even.
-#[allow(clippy::cast_possible_truncation)]
 fn bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) as u16

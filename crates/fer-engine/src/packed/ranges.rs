@@ -127,10 +127,8 @@ pub fn calibrate(
     let mut histograms = vec![[0u64; BINS]; peaks.len()];
     observe(&mut engine, faces, |i, values| {
         let bins = &mut histograms[i];
-        #[allow(clippy::cast_precision_loss)]
         let per_bin = BINS as f32 / peaks[i].max(f32::MIN_POSITIVE);
         for x in values.iter().filter(|x| **x > 0.0) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let bin = (x * per_bin) as usize;
             bins[bin.min(BINS - 1)] += 1;
         }
@@ -183,7 +181,6 @@ fn observe(
 }
 
 /// The share of the peak at which to clip: least sum of squared rounding errors below and clipping errors above.
-#[allow(clippy::cast_precision_loss)]
 fn best_cut(bins: &[u64; BINS]) -> f32 {
     let error = |cut: usize| -> f64 {
         let step = cut as f64 / 255.0;

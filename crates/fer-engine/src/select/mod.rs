@@ -327,7 +327,6 @@ fn time(engine: &mut dyn Classifier, probes: &[Face], best: f64) -> Result<[Opti
         let first = run(batch)?;
         let start = Instant::now();
         let mut seconds = vec![run(batch)?];
-        #[allow(clippy::cast_precision_loss)]
         let images = batch as f64;
         let lost = batch == 1 && first.min(seconds[0]) > best;
         while !lost && (seconds.len() < 3 || start.elapsed() < TIMING) {

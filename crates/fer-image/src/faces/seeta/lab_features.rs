@@ -19,23 +19,17 @@ impl LabMap {
     pub(super) fn new(gray: Gray<'_>) -> Self {
         let (width, height) = (gray.width, gray.height);
         let sums = square_sums(gray);
-        let row = |y: usize| &sums[y * width..][..width];
         let mut values = vec![0; width * height];
         // Slices of equal length, so that the compiler drops the bounds checks and compares many pixels at once.
         let count = width + 1 - 3 * RECT;
+        let thirds = |y: usize| {
+            let row = &sums[y * width..][..width];
+            [&row[..count], &row[RECT..][..count], &row[2 * RECT..][..count]]
+        };
         for y in 0..=height - 3 * RECT {
-            let (top, middle, bottom) = (row(y), row(y + RECT), row(y + 2 * RECT));
-            let (t0, t1, t2) = (&top[..count], &top[RECT..][..count], &top[2 * RECT..][..count]);
-            let (m0, m1, m2) = (
-                &middle[..count],
-                &middle[RECT..][..count],
-                &middle[2 * RECT..][..count],
-            );
-            let (b0, b1, b2) = (
-                &bottom[..count],
-                &bottom[RECT..][..count],
-                &bottom[2 * RECT..][..count],
-            );
+            let [t0, t1, t2] = thirds(y);
+            let [m0, m1, m2] = thirds(y + RECT);
+            let [b0, b1, b2] = thirds(y + 2 * RECT);
             let target = &mut values[y * width..][..count];
             for x in 0..count {
                 let c = m1[x];
