@@ -5,12 +5,12 @@ use tch::Device;
 
 use super::*;
 use crate::{
-    FoldedModule, drawn_faces,
+    drawn_faces,
     emotion::Probabilities,
     network::{Folded, FoldedNetwork},
     select::tolerance,
     testing::{INPUT, random_weights},
-    to_input, to_logits,
+    torchscript::{FoldedModule, to_input, to_logits},
 };
 
 fn network() -> FoldedNetwork {

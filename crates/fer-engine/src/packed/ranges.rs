@@ -1,4 +1,4 @@
-//! How large activations get on training faces, which fixes the scales of 8-bit activations.
+//! The ranges of activations on training faces, which fix the scales of 8-bit activations.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,21 +9,21 @@ use super::{
 use crate::ModelFolder;
 use fer_image::Face;
 
-/// The calibration's file in a model folder.
+/// The ranges' file in a model folder.
 pub const FILE_QUANT_RANGES: &str = "model.int8.json";
 /// Steps of the histograms.
 const BINS: usize = 2048;
 /// The activations, as the file names them.
 const NAMES: [&str; 5] = ["conv1", "conv2", "conv3", "conv4", "dense1"];
 
-/// `model.int8.json`: what the int8 engine needs beside the weights, and what it costs.
+/// `model.int8.json`: what the int8 engine needs besides the weights, and what it costs in accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuantRanges {
     /// SHA-256 of the `model.safetensors` it was made for.
     pub weights_sha256: String,
     /// Training faces it was made from.
     pub faces: usize,
-    /// Name of a layer → the largest value its output is stored with; larger ones are cut off.
+    /// Name of a layer → the largest value with which its output is stored; larger ones are clipped.
     pub largest: std::collections::BTreeMap<String, f32>,
     /// What int8 costs in accuracy, once measured. Without it int8 is never chosen by itself.
     #[serde(default)]
@@ -55,7 +55,7 @@ impl QuantRanges {
     /// Reads `model.int8.json` if the folder has one.
     ///
     /// # Errors
-    /// [`EngineError::Read`] if it cannot be read, [`EngineError::Invalid`] if it is not understood or was made
+    /// [`EngineError::Read`] if it cannot be read, [`EngineError::Invalid`] if it is not valid or was made
     /// for other weights.
     pub fn load(folder: &ModelFolder) -> Result<Option<Self>, EngineError> {
         let path = folder.file(FILE_QUANT_RANGES);
@@ -95,7 +95,7 @@ impl QuantRanges {
         for (range, name) in ranges.iter_mut().zip(NAMES) {
             match self.largest.get(name) {
                 Some(x) if x.is_finite() && *x > 0.0 => *range = *x,
-                Some(x) => return Err(format!("`largest` of {name} is {x}; a positive number is wanted")),
+                Some(x) => return Err(format!("`largest` of {name} is {x}; expected a positive number")),
                 None => return Err(format!("`largest` has no {name}")),
             }
         }
@@ -127,10 +127,8 @@ pub fn calibrate(
     let mut histograms = vec![[0u64; BINS]; peaks.len()];
     observe(&mut engine, faces, |i, values| {
         let bins = &mut histograms[i];
-        #[allow(clippy::cast_precision_loss)]
         let per_bin = BINS as f32 / peaks[i].max(f32::MIN_POSITIVE);
         for x in values.iter().filter(|x| **x > 0.0) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let bin = (x * per_bin) as usize;
             bins[bin.min(BINS - 1)] += 1;
         }
@@ -138,7 +136,7 @@ pub fn calibrate(
     let largest = NAMES
         .into_iter()
         .zip(peaks.iter().zip(&histograms))
-        // An activation that is always zero has no range; any positive one will do.
+        // An activation that is always zero has no range; any positive number serves.
         .map(|(name, (peak, bins))| {
             (
                 name.to_owned(),
@@ -154,7 +152,7 @@ pub fn calibrate(
     })
 }
 
-/// Hands out each activation of all faces, in float: its index and its values, borders included.
+/// Passes each activation of all faces to `see`, in float: its index and its values, borders included.
 fn observe(
     engine: &mut Packed,
     faces: &[Face],
@@ -167,7 +165,7 @@ fn observe(
         values.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)));
         see(i, &values);
     };
-    // One by one, as the input of the second layer is kept for one face only.
+    // Face by face, since the working memory holds the input of the second layer for one face only.
     for face in faces {
         engine.classify(std::slice::from_ref(face))?;
         let work = &engine.work;
@@ -182,8 +180,7 @@ fn observe(
     Ok(())
 }
 
-/// The share of the peak at which to cut: least sum of squared rounding errors below and cut-off errors above.
-#[allow(clippy::cast_precision_loss)]
+/// The share of the peak at which to clip: least sum of squared rounding errors below and clipping errors above.
 fn best_cut(bins: &[u64; BINS]) -> f32 {
     let error = |cut: usize| -> f64 {
         let step = cut as f64 / 255.0;

@@ -1,4 +1,4 @@
-//! Turns a picture upright, as its EXIF orientation asks.
+//! Turns an image upright, according to its EXIF orientation.
 
 use image::metadata::Orientation;
 
@@ -7,8 +7,8 @@ use super::LumaImage;
 /// Side of the squares in which pixels are moved: source and target rows of one stay in the first-level cache.
 const TILE: usize = 32;
 
-/// The picture as it is meant to be seen.
-pub(super) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
+/// The image as it is meant to be seen.
+pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
     let (width, height) = (image.width as usize, image.height as usize);
     let (w, h) = (width.cast_signed(), height.cast_signed());
     // The source pixel of target (x, y) is at start + x·right + y·down.
@@ -59,4 +59,19 @@ fn swaps_sides(orientation: Orientation) -> bool {
             | Orientation::Rotate270FlipH
             | Orientation::Rotate270
     )
+}
+
+/// The orientation in a PNG's `eXIf` chunk, which may also follow the pixels: the decoder reads only one before them.
+pub(super) fn of_png(bytes: &[u8]) -> Orientation {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((&[l0, l1, l2, l3, name @ ..], after)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        let Some(content) = after.get(..length) else { break };
+        if name == *b"eXIf" {
+            return Orientation::from_exif_chunk(content).unwrap_or(Orientation::NoTransforms);
+        }
+        // A checksum of four bytes follows.
+        rest = after.get(length + 4..).unwrap_or_default();
+    }
+    Orientation::NoTransforms
 }

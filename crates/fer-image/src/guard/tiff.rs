@@ -1,4 +1,4 @@
-//! TIFF's first directory, read before the decoder sees it.
+//! TIFF's first directory, read before the decoder reads it.
 
 use std::io::Cursor;
 
@@ -7,35 +7,38 @@ use tiff::{
     tags::Tag,
 };
 
-use super::{Format, ImageError, Reason};
+use crate::{Format, ImageError, Reason};
 
-/// Values that a tag which the decoder reads may have: a strip for each of 65,535 rows, twice over.
-const MOST: u64 = 1 << 17;
-/// Tags from here on hold metadata that the decoder leaves alone; some, an ICC profile, are long by nature.
+/// Most values of a tag that the decoder reads: a strip for each of 65,535 rows, twice over.
+const MAX_VALUES: u64 = 1 << 17;
+/// Tags from here on hold metadata that the decoder does not read; some, an ICC profile, are long by nature.
 const METADATA: u64 = 600;
-/// Text, which it leaves alone, too.
+/// The type of text, which the decoder does not read either.
 const ASCII: u64 = 2;
-
-/// Refuses tags that claim more values than any picture within the limits has: the decoder reserves 32 bytes for each before it
-/// looks whether the file has them, up to 256 MiB.
-pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
-    match longest(bytes) {
-        Some(count) if count > MOST => Err(ImageError::broken(Format::Tiff, Reason::TooMuchMemory)),
-        _ => layout(bytes),
-    }
-}
-
-/// Pixels that strips or tiles may have beyond the picture's own.
+/// Pixels that strips or tiles may have beyond the image's own.
 const SLACK: u64 = 4 << 20;
-/// JPEG in TIFF, old and new (TIFF 6.0, section 22; Technical Note 2): decoded whole, whatever size it has itself.
+/// JPEG in TIFF, old and new (TIFF 6.0, section 22; Technical Note 2): decoded whole, whatever its own size is.
 const JPEG: [u64; 2] = [6, 7];
 /// Floating point (TIFF 6.0, section 19).
 const FLOAT: u64 = 3;
 
-/// Refuses strips and tiles that are larger than the picture, or lie in the file more than once: the decoder makes room for
-/// a row of one, and decodes each of them, whatever the picture's size. What is not whole is for the decoder to say.
-fn layout(bytes: &[u8]) -> Result<(), ImageError> {
-    let refused = |reason| Err(ImageError::broken(Format::Tiff, reason));
+/// Refuses tags that claim more values than any image within the limits has, then strips and tiles that do not fit the
+/// image or the file.
+pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
+    // The decoder reserves 32 bytes for each value, up to 256 MiB, before it checks that the file has them.
+    match longest(bytes) {
+        Some(count) if count > MAX_VALUES => refused(Reason::TooMuchMemory),
+        _ => check_layout(bytes),
+    }
+}
+
+fn refused(reason: Reason) -> Result<(), ImageError> {
+    Err(ImageError::broken(Format::Tiff, reason))
+}
+
+/// Refuses strips and tiles that are larger than the image, or lie in the file more than once: the decoder reserves
+/// a row of a strip or tile, and decodes each of them, whatever the image's size. Other defects are left to the decoder.
+fn check_layout(bytes: &[u8]) -> Result<(), ImageError> {
     let Ok(mut decoder) = Decoder::new(Cursor::new(bytes)) else {
         return Ok(());
     };
@@ -43,13 +46,11 @@ fn layout(bytes: &[u8]) -> Result<(), ImageError> {
         return Ok(());
     };
     let tiled = decoder.get_chunk_type() == ChunkType::Tile;
-    let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-    // A strip of more rows than the picture, as writers of a single one call it, has the picture's.
-    let chunk_height = if tiled {
-        chunk_height
-    } else {
-        chunk_height.min(height)
-    };
+    let (chunk_width, mut chunk_height) = decoder.chunk_dimensions();
+    if !tiled {
+        // Writers of a single strip may say 2³² − 1 rows (the default of RowsPerStrip); it has the image's.
+        chunk_height = chunk_height.min(height);
+    }
     let [width, height, chunk_width, chunk_height] =
         [width, height, chunk_width, chunk_height].map(u64::from);
     let mut numbers = |tag| {
@@ -69,22 +70,26 @@ fn layout(bytes: &[u8]) -> Result<(), ImageError> {
         (Tag::StripOffsets, Tag::StripByteCounts)
     };
     let (offsets, lengths) = (numbers(offsets), numbers(lengths));
-    let file = bytes.len() as u64;
+    // All products saturate: every factor is a number that the file claims.
     let product = |n: &[u64]| n.iter().copied().fold(1, u64::saturating_mul);
-    let picture = product(&[width, height]);
+    let pixels = product(&[width, height]);
     let chunk = product(&[chunk_width, chunk_height]);
+    // The decoder's buffer for one row: a tile may be wider than a narrow image, but not by megabytes.
     let row = product(&[chunk_width, samples, bits.div_ceil(8)]);
-    let all = product(&[chunk, lengths.len() as u64]);
-    let stored = lengths.iter().copied().fold(0, u64::saturating_add);
+    // What decoding all strips or tiles would write. Tiles reach over the right and lower edge, and planar files
+    // store each sample on its own, so four times the image in each plane are accepted.
+    let decoded = product(&[chunk, lengths.len() as u64]);
     let planes = samples.clamp(1, 8);
     if row > SLACK.saturating_add(product(&[16, width]))
-        || chunk > picture.max(SLACK)
-        || all > product(&[4, picture, planes]).saturating_add(SLACK)
+        || chunk > pixels.max(SLACK)
+        || decoded > product(&[4, pixels, planes]).saturating_add(SLACK)
     {
         return refused(Reason::TooMuchMemory);
     }
+    let file = bytes.len() as u64;
+    let stored = lengths.iter().copied().fold(0, u64::saturating_add);
     if stored > file {
-        // A file that was cut is more often met than one that names its bytes twice.
+        // Strips and tiles together are longer than the file: it was cut, the usual case, or they share bytes.
         let mut ends = offsets
             .iter()
             .zip(&lengths)
@@ -98,8 +103,8 @@ fn layout(bytes: &[u8]) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// Most values of a tag that the decoder reads (TIFF 6.0, section 2; BigTIFF has 64-bit offsets and counts). What is not whole is for the
-/// decoder to say.
+/// The largest number of values that a tag which the decoder reads claims (TIFF 6.0, section 2; BigTIFF has 64-bit
+/// offsets and counts); `None` if the file has no directory.
 fn longest(bytes: &[u8]) -> Option<u64> {
     let little = bytes.starts_with(b"II");
     let number = |at: u64, size: usize| {
@@ -112,6 +117,7 @@ fn longest(bytes: &[u8]) -> Option<u64> {
         })
     };
     let big = number(2, 2)? == 43;
+    // Sizes of an offset or count, of the directory's length and of one of its entries.
     let (word, head, entry) = if big { (8, 8, 20) } else { (4, 2, 12) };
     let directory = number(if big { 8 } else { 4 }, word)?;
     let entries = number(directory, head)?;
@@ -119,7 +125,7 @@ fn longest(bytes: &[u8]) -> Option<u64> {
     let mut longest = 0;
     for i in 0..entries {
         let at = first.checked_add(i.checked_mul(entry)?)?;
-        // Beyond the file's end there are no more.
+        // `entries` may be any number; the file's end stops the loop.
         let Some(tag) = number(at, 2) else { break };
         let (Some(kind), Some(count)) = (number(at + 2, 2), number(at + 4, word)) else {
             break;
@@ -170,18 +176,18 @@ mod tests {
             let right = [
                 (256, 4, 1),
                 (270, ASCII as u16, 1 << 20),
-                (273, 4, MOST),
+                (273, 4, MAX_VALUES),
                 (34_675, 7, 1 << 22),
             ];
-            assert_eq!(longest(&file(little, big, &right)), Some(MOST));
+            assert_eq!(longest(&file(little, big, &right)), Some(MAX_VALUES));
             assert!(check(&file(little, big, &right)).is_ok());
-            let long = [(256, 4, 1), (262, 3, MOST + 1)];
+            let long = [(256, 4, 1), (262, 3, MAX_VALUES + 1)];
             let refused = check(&file(little, big, &long)).unwrap_err().to_string();
             assert!(refused.contains("too much memory"), "{refused}");
         }
     }
 
-    /// A 16×16 picture in 8-bit gray with these tags beside or instead of the usual ones: one strip of all rows.
+    /// A 16×16 image in 8-bit gray with these tags along with or instead of the usual ones: one strip of all rows.
     fn picture(more: &[(u16, u32, u32)]) -> Vec<u8> {
         let mut tags = std::collections::BTreeMap::from([
             (256, (1, 16)),

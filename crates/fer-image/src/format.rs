@@ -1,6 +1,6 @@
-//! Which picture format bytes are in, told from their first bytes alone.
+//! The image formats, recognised by their first bytes alone.
 
-/// A picture format this service reads.
+/// A supported image format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Baseline, extended and progressive Huffman JPEG, 8 bits.
@@ -13,7 +13,7 @@ pub enum Format {
     Gif,
     /// Windows bitmap.
     Bmp,
-    /// TIFF and BigTIFF, their first picture.
+    /// TIFF and BigTIFF, their first image.
     Tiff,
     /// PBM, PGM, PPM (P1–P6) and PAM (P7).
     Pnm,
@@ -34,32 +34,35 @@ impl Format {
     /// The format's usual name, as messages show it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::WebP => "WebP",
-            Self::Gif => "GIF",
-            Self::Bmp => "BMP",
-            Self::Tiff => "TIFF",
-            Self::Pnm => "PNM",
-        }
+        self.names().0
     }
 
     /// The format's media type.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
+        self.names().1
+    }
+
+    const fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::WebP => "image/webp",
-            Self::Gif => "image/gif",
-            Self::Bmp => "image/bmp",
-            Self::Tiff => "image/tiff",
-            Self::Pnm => "image/x-portable-anymap",
+            Self::Jpeg => ("JPEG", "image/jpeg"),
+            Self::Png => ("PNG", "image/png"),
+            Self::WebP => ("WebP", "image/webp"),
+            Self::Gif => ("GIF", "image/gif"),
+            Self::Bmp => ("BMP", "image/bmp"),
+            Self::Tiff => ("TIFF", "image/tiff"),
+            Self::Pnm => ("PNM", "image/x-portable-anymap"),
         }
     }
 
-    /// The format whose signature `bytes` begin with; `None` if it is none of ours.
+    /// The names of all formats as a list in a sentence.
+    pub(crate) fn listed() -> String {
+        let names = Self::ALL.map(Self::name);
+        let [names @ .., last] = &names;
+        format!("{} or {last}", names.join(", "))
+    }
+
+    /// The format whose signature `bytes` begin with; `None` if it is no supported format.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         match bytes {

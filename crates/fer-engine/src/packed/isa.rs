@@ -1,8 +1,6 @@
-//! What an engine computes in and with.
+//! Precisions and instruction sets.
 
-use super::kernels::Kernels;
-
-/// What weights and activations are stored in; sums are always 32 bits wide.
+/// The type in which weights and activations are stored; sums are always 32 bits wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Precision {
@@ -66,13 +64,5 @@ impl Isa {
             Self::Avx512 => "avx512",
             Self::Amx => "amx",
         }
-    }
-
-    /// The best set this processor, operating system and build have for a precision.
-    #[must_use]
-    pub fn best(precision: Precision) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|isa| Kernels::get(*isa, precision).is_some())
     }
 }

@@ -1,7 +1,7 @@
 //! JPEG → gray: the Y channel as it is, with no colour conversion and no chroma upsampling.
 //!
 //! Headers are read tolerantly; the scan is decoded strictly, so a damaged or cut scan is an error and
-//! never a picture with gray filling. A file without its end marker counts as cut short.
+//! never an image with gray filling. A file without its end marker counts as cut short.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,10 @@ use memchr::memmem;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{Format, ImageError, Limits, LumaImage, Reason, luma};
+use super::luma::{self, LumaImage};
+use crate::{Format, ImageError, Limits, Reason};
 
-/// Decodes `bytes`; the picture is not turned upright yet.
+/// Decodes `bytes` to gray as stored, and the orientation to show it in.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orientation), ImageError> {
     let markers = Markers::read(bytes);
     let side = usize::from(u16::MAX);
@@ -20,6 +21,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
         .set_max_width(side)
         .set_max_height(side)
         .set_strict_mode(false);
+    // Declared as YCbCr, the file is decoded; its three channels then come out as stored, which is RGB.
     let adobe = markers.rgb_marked_at.map(|at| (at, ADOBE_YCC));
     let xmp = memmem::find_iter(bytes, EXTENDED_XMP).map(|at| (at, b'-'));
     let patched = with_bytes(bytes, adobe.into_iter().chain(xmp));
@@ -37,7 +39,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
     let from = decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
     let to = match from {
         ColorSpace::Luma => ColorSpace::Luma,
-        // Y alone, or where the decoder would get that wrong, all three as stored.
+        // Y alone; all three channels as stored where the decoder would get Y alone wrong, or they are RGB.
         ColorSpace::YCbCr if markers.plain_sampling && markers.rgb_marked_at.is_none() => ColorSpace::Luma,
         ColorSpace::YCbCr => ColorSpace::YCbCr,
         _ => ColorSpace::RGB,
@@ -76,11 +78,12 @@ fn broken(error: DecodeErrors) -> ImageError {
     ImageError::broken_by(Format::Jpeg, reason, error)
 }
 
-/// How a segment of extended XMP begins (XMP specification, part 3, section 1.1.3.1). Such segments are made unknown ones:
-/// the decoder sorts all it has seen at each marker, and 20 MB of them take it minutes. Nobody reads what they say.
+/// How a segment of extended XMP begins (XMP specification, part 3, section 1.1.3.1). Changing a byte of it makes the
+/// decoder skip the segment: it collects such segments and sorts them at each marker, so that 20 MB of them took it
+/// minutes. Their content is not needed.
 const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 
-/// `bytes` with other values at some places; copied only if there are any.
+/// `bytes` with some of them changed; copied only if there are changes.
 fn with_bytes(bytes: &[u8], changes: impl Iterator<Item = (usize, u8)>) -> Cow<'_, [u8]> {
     let mut changed = Cow::Borrowed(bytes);
     for (at, value) in changes {
@@ -91,18 +94,18 @@ fn with_bytes(bytes: &[u8], changes: impl Iterator<Item = (usize, u8)>) -> Cow<'
     changed
 }
 
-/// The colour transform of an Adobe segment that says YCbCr; 0 says "as stored".
+/// The colour transform of an Adobe segment that means YCbCr; 0 means "as stored".
 const ADOBE_YCC: u8 = 1;
 
-/// What the decoder does not tell: read from the segments before the first scan.
+/// Facts that the decoder does not expose, read from the segments before the first scan.
 struct Markers {
     /// The end marker follows the first scan's start. (A thumbnail's end marker lies before it.)
     ends: bool,
-    /// 4:4:4, 4:2:2 or 4:2:0, as practically all files are. Of other samplings the decoder's gray
+    /// 4:4:4, 4:2:2 or 4:2:0, as practically all files are. With other samplings the decoder's gray
     /// output is wrong or refused (4:4:0 comes from 4:2:2 photos turned without loss).
     plain_sampling: bool,
     /// Three channels that an Adobe segment declares to be RGB: where its transform byte is. The
-    /// decoder knows such files only by their channels' names and refuses the others.
+    /// decoder recognises RGB only by the channels' names and refuses other such files.
     rgb_marked_at: Option<usize>,
 }
 
@@ -112,6 +115,7 @@ impl Markers {
         let mut at = 2;
         while let Some(&[0xFF, marker]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
             if marker == 0xFF {
+                // A fill byte.
                 at += 1;
                 continue;
             }
@@ -124,6 +128,7 @@ impl Markers {
                 .unwrap_or_default();
             match (marker, segment) {
                 (START_OF_SCAN, _) => break,
+                // Frame header: precision, height and width, number of channels, then three bytes for each channel.
                 (0xC0..=0xC2, [_, _, _, _, _, count, parts @ ..]) => {
                     channels = *count;
                     plain_sampling = matches!(
@@ -136,6 +141,7 @@ impl Markers {
                     }
                 }
                 (0xEE, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, value, ..]) => {
+                    // Behind marker, length, name, version and two words of flags.
                     transform = Some((*value, at + 4 + 11));
                 }
                 _ => {}

@@ -1,4 +1,4 @@
-//! Gray pixels: making them fewer, cutting a window out.
+//! Gray pixels: scaling them down, cropping a window.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use super::WINDOW;
 
 /// Gray values (0–255), row by row.
 #[derive(Clone, Copy)]
-pub(in crate::faces) struct Plane<'a> {
+pub(in crate::faces) struct Gray<'a> {
     pixels: &'a [u8],
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
-impl<'a> Plane<'a> {
-    /// `pixels` holds `width × height` values; missing ones would be found by the bounds checks.
+impl<'a> Gray<'a> {
+    /// `pixels` holds `width × height` values; bounds checks would catch missing ones.
     pub(in crate::faces) fn new(pixels: &'a [u8], width: usize, height: usize) -> Self {
         debug_assert_eq!(pixels.len(), width * height);
         Self {
@@ -36,7 +36,7 @@ impl<'a> Plane<'a> {
         &self.pixels[y * self.width..][..self.width]
     }
 
-    /// Samples the picture at `width × height` points, bilinearly: not antialiased, which is what the
+    /// Samples the image at `width × height` points, bilinearly: not antialiased, which is what the
     /// model was trained on.
     #[inline(always)]
     pub(super) fn shrink(&self, width: usize, height: usize, target: &mut Vec<u8>) {
@@ -46,9 +46,10 @@ impl<'a> Plane<'a> {
             return;
         }
         target.resize(width * height, 0);
-        let columns = samples(self.width, width);
+        let columns = sample_positions(self.width, width);
         let mut line = vec![0; self.width + 1];
-        let rows = samples(self.height, height);
+        let rows = sample_positions(self.height, height);
+        // First between two rows for all columns, then between columns: both loops run over neighbouring memory.
         for (target, (y, weight)) in target.chunks_exact_mut(width).zip(rows) {
             let below = self.row((y + 1).min(self.height - 1));
             for ((line, &a), &b) in line.iter_mut().zip(self.row(y)).zip(below) {
@@ -60,23 +61,23 @@ impl<'a> Plane<'a> {
 
     /// The square at (`x`, `y`), which may reach over the border into black, sampled bilinearly.
     #[inline(always)]
-    pub(super) fn cut(
+    pub(super) fn crop(
         &self,
         x: i32,
         y: i32,
         side: i32,
-        grids: &mut Grids,
+        samples: &mut Samples,
         window: &mut [[u8; WINDOW]; WINDOW],
     ) {
         let side = usize::try_from(side).unwrap_or(1).max(1);
-        let positions = grids
+        let positions = samples
             .positions
             .entry(side)
-            .or_insert_with(|| samples(side, WINDOW));
-        let line = &mut grids.line;
+            .or_insert_with(|| sample_positions(side, WINDOW));
+        let line = &mut samples.line;
         line.clear();
         line.resize(side + 1, 0);
-        // Columns left of the picture, then columns of the picture.
+        // Columns of the square left of the image, which stay black, and the columns inside it.
         let black = usize::try_from(-i64::from(x)).unwrap_or(0).min(side);
         let start = usize::try_from(x).unwrap_or(0).min(self.width);
         let count = (side - black).min(self.width - start);
@@ -86,6 +87,7 @@ impl<'a> Plane<'a> {
         };
         for (target, &(row, weight)) in window.iter_mut().zip(&*positions) {
             let line_inside = &mut line[black..black + count];
+            // A row outside the image is black, so only the other row's share remains.
             match (inside(row), inside((row + 1).min(side - 1))) {
                 (None, None) => line_inside.fill(0),
                 (Some(above), Some(below)) => {
@@ -101,7 +103,7 @@ impl<'a> Plane<'a> {
     }
 
     /// Whether the window at (`x`, `y`) has any contrast: a standard deviation above 10 gray values.
-    pub(super) fn deviates(&self, x: usize, y: usize) -> bool {
+    pub(super) fn has_contrast(&self, x: usize, y: usize) -> bool {
         let (mut sum, mut squares) = (0u32, 0u32);
         for row in y..y + WINDOW {
             for &p in &self.row(row)[x..x + WINDOW] {
@@ -115,17 +117,18 @@ impl<'a> Plane<'a> {
     }
 }
 
-/// What cutting windows uses again and again.
+/// What cropping windows reuses.
 #[derive(Default)]
-pub(super) struct Grids {
-    /// Where the window's samples lie in a square of that side; few sides occur.
+pub(super) struct Samples {
+    /// Positions of the window's samples in a square of that side; few sides occur.
     positions: BTreeMap<usize, Vec<(usize, u16)>>,
     line: Vec<u16>,
 }
 
-/// Weights are parts of this.
+/// Weights are fractions of this.
 const ONE: u16 = 256;
 
+/// `row`'s share next to a black row.
 #[inline(always)]
 fn fade(line: &mut [u16], row: &[u8], weight: u16) {
     for (line, &p) in line.iter_mut().zip(row) {
@@ -159,8 +162,8 @@ fn sample(line: &mut [u16], positions: &[(usize, u16)], target: &mut [u8]) {
     }
 }
 
-/// Where each of `to` samples lies among `from` pixels: the pixel before it, and the share of the next.
-fn samples(from: usize, to: usize) -> Vec<(usize, u16)> {
+/// The position of each of `to` samples among `from` pixels: the pixel before it, and the share of the next.
+fn sample_positions(from: usize, to: usize) -> Vec<(usize, u16)> {
     let step = from as f64 / to as f64;
     (0..to)
         .map(|i| {
@@ -182,7 +185,7 @@ mod tests {
     fn shrinking_keeps_a_slope() {
         let pixels: Vec<u8> = (0..100 * 50).map(|i| (2 * (i % 100)) as u8).collect();
         let mut small = Vec::new();
-        Plane::new(&pixels, 100, 50).shrink(80, 40, &mut small);
+        Gray::new(&pixels, 100, 50).shrink(80, 40, &mut small);
         assert_eq!(small.len(), 80 * 40);
         for (i, &p) in small.iter().enumerate() {
             assert_eq!(p, (2.5 * (i % 80) as f32) as u8);
@@ -192,9 +195,9 @@ mod tests {
     #[test]
     fn what_lies_outside_is_black() {
         let pixels = [200; 60 * 50];
-        let plane = Plane::new(&pixels, 60, 50);
+        let gray = Gray::new(&pixels, 60, 50);
         let mut window = [[9; WINDOW]; WINDOW];
-        let mut grids = Grids::default();
+        let mut samples = Samples::default();
         for (x, y, side) in [
             (-10, -20, 40),
             (40, 30, 40),
@@ -204,7 +207,7 @@ mod tests {
             (0, 900, 7),
             (5, 5, 1),
         ] {
-            plane.cut(x, y, side, &mut grids, &mut window);
+            gray.crop(x, y, side, &mut samples, &mut window);
             for (row, line) in window.iter().enumerate() {
                 for (column, &p) in line.iter().enumerate() {
                     let at = |start: i32, i: usize| f64::from(start) + i as f64 * f64::from(side) / 40.0;
@@ -222,12 +225,12 @@ mod tests {
     #[test]
     fn contrast_is_the_standard_deviation() {
         let flat = [128; WINDOW * WINDOW];
-        assert!(!Plane::new(&flat, WINDOW, WINDOW).deviates(0, 0));
+        assert!(!Gray::new(&flat, WINDOW, WINDOW).has_contrast(0, 0));
         for (swing, want) in [(9, false), (11, true)] {
             let board: Vec<u8> = (0..WINDOW * WINDOW)
                 .map(|i| if i % 2 == 0 { 128 + swing } else { 128 - swing })
                 .collect();
-            assert_eq!(Plane::new(&board, WINDOW, WINDOW).deviates(0, 0), want);
+            assert_eq!(Gray::new(&board, WINDOW, WINDOW).has_contrast(0, 0), want);
         }
     }
 }

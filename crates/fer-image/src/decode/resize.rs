@@ -1,9 +1,9 @@
-//! The whole picture squeezed into 48×48.
+//! The whole image squeezed into 48×48.
 //!
 //! Convolution with a triangle (bilinear) kernel that widens with the reduction, so every source
 //! pixel counts and nothing aliases. It never overshoots (no ringing at edges, as CatmullRom and
 //! Lanczos have), has no dependence on where pixel borders fall (as a box has at ratios below about
-//! 3), interpolates smoothly when a picture is smaller than 48 pixels, and is what Pillow's
+//! 3), interpolates smoothly when an image is smaller than 48 pixels, and is what Pillow's
 //! `BILINEAR` and torchvision's antialiased default compute.
 
 use fast_image_resize::{
@@ -11,18 +11,15 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-use super::{Face, Format, ImageError, LumaImage, PIXELS, Reason, SIDE};
+use super::LumaImage;
+use crate::{Face, PIXELS, SIDE};
 
-/// Squeezes `image` into a face; the aspect ratio is not kept. A 48×48 picture passes unchanged.
-pub(super) fn to_face(image: &LumaImage, format: Format) -> Result<Face, ImageError> {
-    face(image).map_err(|error| ImageError::broken_by(format, Reason::Damaged, error))
-}
-
+/// Squeezes `image` into a face. A 48×48 image passes unchanged.
 fn face(image: &LumaImage) -> Result<Face, String> {
     if (image.width as usize, image.height as usize) == (SIDE, SIDE)
-        && let Ok(pixels) = <[u8; PIXELS]>::try_from(image.pixels.as_slice())
+        && let Some(face) = Face::from_gray(&image.pixels)
     {
-        return Ok(Face(pixels));
+        return Ok(face);
     }
     let mut pixels = [0; PIXELS];
     resize(image, SIDE as u32, SIDE as u32, &mut pixels)?;
@@ -44,7 +41,7 @@ fn resize(image: &LumaImage, width: u32, height: u32, target: &mut [u8]) -> Resu
 }
 
 impl LumaImage {
-    /// The picture at another size, both sides at least 1 pixel.
+    /// The image at another size, both sides at least 1 pixel.
     ///
     /// # Errors
     /// A sentence, if a side is 0.
@@ -58,7 +55,7 @@ impl LumaImage {
         })
     }
 
-    /// The whole picture squeezed into a face; the aspect ratio is not kept.
+    /// The whole image squeezed into a face; the aspect ratio is not kept.
     ///
     /// # Errors
     /// A sentence; none is known to occur.
@@ -67,14 +64,14 @@ impl LumaImage {
     }
 
     /// The square of `side` pixels whose upper left corner is (`x`, `y`), squeezed into a face. Where it
-    /// reaches over the border of the picture, the pixels of the border are continued.
+    /// reaches over the border of the image, the pixels of the border are continued.
     ///
     /// # Errors
     /// A sentence, if `side` is 0.
     pub fn square(&self, x: i64, y: i64, side: u32) -> Result<Face, String> {
-        let columns = inside(x, side, self.width);
+        let columns = clamped(x, side, self.width);
         let mut pixels = Vec::with_capacity(side as usize * side as usize);
-        for row in inside(y, side, self.height) {
+        for row in clamped(y, side, self.height) {
             let start = row * self.width as usize;
             let row = self
                 .pixels
@@ -91,7 +88,7 @@ impl LumaImage {
 }
 
 /// `count` positions from `start` on, each moved to the nearest one in `0..end`.
-fn inside(start: i64, count: u32, end: u32) -> impl Iterator<Item = usize> + Clone {
+fn clamped(start: i64, count: u32, end: u32) -> impl Iterator<Item = usize> + Clone {
     let last = i64::from(end) - 1;
     (0..i64::from(count)).map(move |i| start.saturating_add(i).clamp(0, last.max(0)) as usize)
 }
