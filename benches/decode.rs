@@ -1,11 +1,11 @@
-//! From the bytes of a picture to the 48×48 face, beside what most would write: `image::load_from_memory`, `to_luma8`,
+//! From the bytes of an image to the 48×48 face, compared with the usual way: `image::load_from_memory`, `to_luma8`,
 //! `resize`.
 //!
 //! ```text
 //! cargo bench --bench decode -- [FILE…]   without a file, a JPEG of 1920×1280 drawn here (4:4:4; photos mostly are 4:2:0)
 //! ```
 //!
-//! Processor time of one thread, median of 15 turns, so that a busy machine counts as little as it can.
+//! Processor time of one thread, median of 15 repeats, so that a busy machine counts as little as it can.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const REPEATS: usize = 15;
-/// In each turn: the kernel accounts processor time in steps of some milliseconds.
+/// In each repeat: the kernel accounts processor time in steps of some milliseconds.
 const INNER: u32 = 10;
 
 fn main() {
@@ -32,7 +32,7 @@ fn main() {
     }
 }
 
-/// Measures both ways in turns and prints their medians.
+/// Measures both ways alternately and prints their medians.
 fn row(name: &str, bytes: &[u8]) {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let limits = Limits::default();
@@ -52,7 +52,7 @@ fn row(name: &str, bytes: &[u8]) {
         for _ in 0..INNER {
             black_box(decode(bytes, &limits).unwrap());
         }
-        // The first turn warms the caches.
+        // The first repeat warms the caches.
         if repeat > 0 {
             theirs.push(between - began);
             ours.push(on_cpu() - between);

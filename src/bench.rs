@@ -12,7 +12,7 @@ use tch::Device;
 
 use crate::{
     engine::{
-        Calibration, Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision,
+        Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision, QuantRanges,
         TorchScript, drawn_faces,
     },
     image::Face,
@@ -114,7 +114,7 @@ pub fn run(folder: &ModelFolder, options: &Options) -> Result<Report, EngineErro
     let mut kinds = vec![Kind::TorchScript(folder)];
     match FoldedNetwork::load(folder) {
         Ok(network) => {
-            let ranges = Calibration::load(folder)?.and_then(|c| c.ranges().ok());
+            let ranges = QuantRanges::load(folder)?.and_then(|c| c.ranges().ok());
             for precision in Precision::ALL {
                 if Isa::best(precision).is_none() || (precision == Precision::Int8 && ranges.is_none()) {
                     continue;

@@ -21,7 +21,7 @@ pub async fn model(State(app): State<Arc<App>>) -> Result<Response, Problem> {
         name: &m.name,
         version: &m.version,
         labels: &m.labels,
-        input: m.input,
+        input: *m.input,
         scores: &m.scores,
         info: model.batcher.info(),
     })

@@ -13,7 +13,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::problem::{Problem, ProblemBody};
 use crate::{
     emotion::{Emotion, Probabilities},
-    engine::{EngineInfo, InputSpec, Manifest},
+    engine::{
+        EngineInfo, InputSpec, Manifest,
+        folder::{ScoreReport, Section},
+    },
     faces::Rect,
 };
 
@@ -163,8 +166,8 @@ pub struct ModelCard<'a> {
     pub labels: &'a [String],
     /// Size and scaling of what goes in.
     pub input: InputSpec,
-    /// The scores the training program measured; whatever the manifest holds, `null` if nothing.
-    pub scores: &'a serde_json::Value,
+    /// The scores that `fer-train` measured; whatever the manifest holds, `null` if nothing.
+    pub scores: &'a Section<ScoreReport>,
     /// `engine`, `precision`, `device`.
     #[serde(flatten)]
     pub info: &'a EngineInfo,

@@ -186,7 +186,7 @@ async fn odd_shapes_get_an_answer_and_large_ones_a_refusal() {
         assert_eq!(body["faces"], json!([]));
     }
     // 100 megapixels.
-    let header = pictures::png_header(10_000, 10_000);
+    let header = pictures::claimed_png(10_000, 10_000);
     post(&server, "/faces", header)
         .await
         .problem(422, "too_many_pixels");

@@ -1,11 +1,11 @@
-//! Finds the package of the crate `rustface` is: it carries a photo of 29 people (the Solvay conference of 1927).
+//! Finds the package of the crate `rustface`, which has a photo of 29 people (the Solvay conference of 1927).
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// Runs cargo, without the network, and hands out what it prints.
+/// The output of cargo, which runs without the network.
 fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
@@ -16,8 +16,8 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The folder of the package.
-pub(crate) fn folder() -> PathBuf {
+/// The photo's file.
+pub(crate) fn photo() -> PathBuf {
     let version = cargo(&["-vV"]);
     let host = version
         .lines()
@@ -35,10 +35,5 @@ pub(crate) fn folder() -> PathBuf {
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages.iter().find(|p| p["name"] == "rustface").unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
-    manifest.parent().unwrap().to_owned()
-}
-
-/// The photo's file.
-pub(crate) fn photo() -> PathBuf {
-    folder().join("test.png")
+    manifest.with_file_name("test.png")
 }

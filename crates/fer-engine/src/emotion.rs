@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// How many labels there are.
+/// Number of labels.
 pub const CLASSES: usize = 7;
 
 /// A label of the FER2013 data set; the discriminant is the number in its CSV files and the column of the
@@ -85,13 +85,13 @@ impl Serialize for Emotion {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Probabilities([f32; CLASSES]);
 
-/// The network's output was not finite, so that no probability can be said.
+/// The network's output was not finite, so it has no probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("the network's output is not finite: {0:?}")]
 pub struct NotFinite(pub [f32; CLASSES]);
 
 impl Probabilities {
-    /// Softmax of the network's seven logits, computed in f64 with the maximum taken off first.
+    /// Softmax of the network's seven logits, computed in f64 with the maximum subtracted first.
     ///
     /// # Errors
     /// [`NotFinite`] if a logit is NaN or infinite.
@@ -102,7 +102,6 @@ impl Probabilities {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exp = logits.map(|x| f64::from(x - max).exp());
         let sum: f64 = exp.iter().sum();
-        #[allow(clippy::cast_possible_truncation)]
         Ok(Self(exp.map(|x| (x / sum) as f32)))
     }
 

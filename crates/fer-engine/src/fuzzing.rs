@@ -5,14 +5,13 @@ use crate::Manifest;
 /// A `model.json`.
 ///
 /// # Panics
-/// If one that is accepted could scale a gray value to something that is no number, would reach outside its
-/// folder, or is another one after it was written and read again.
+/// If an accepted manifest could scale a gray value to a number that is not finite, names a file outside its folder, or
+/// changes when it is written and read again.
 pub fn manifest(bytes: &[u8]) {
     let Ok(manifest) = Manifest::parse(bytes) else {
         return;
     };
     let (factor, offset) = manifest.input.affine();
-    #[allow(clippy::cast_possible_truncation)] // what the engines compute with
     for gray in [0.0, 255.0] {
         let scaled = (gray * factor + offset) as f32;
         assert!(scaled.is_finite(), "{gray} becomes {scaled}");

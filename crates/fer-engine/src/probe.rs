@@ -1,9 +1,9 @@
-//! Deterministic pictures for checking and timing engines where no face is at hand.
+//! Deterministic drawn faces for checking and timing engines without a data set.
 
 use fer_image::{Face, PIXELS, SIDE};
 
 /// Simple drawn faces: an oval with eyes, brows and a mouth of varying size, place, curve and light, over a
-/// shaded ground with fine grain. The same `n` always gives the same pictures.
+/// shaded ground with fine grain. The same `n` always gives the same faces.
 #[must_use]
 pub fn drawn_faces(n: usize) -> Vec<Face> {
     (0..n).map(draw).collect()
@@ -27,7 +27,6 @@ fn draw(index: usize) -> Face {
     let grain = between(0.0, 14.0);
     let mut pixels = [0; PIXELS];
     for (i, pixel) in pixels.iter_mut().enumerate() {
-        #[allow(clippy::cast_precision_loss)]
         let (x, y) = ((i % SIDE) as f32 - centre_x, (i / SIDE) as f32 - centre_y);
         let inside = (x / width).powi(2) + (y / height).powi(2) < 1.0;
         let mut value = if inside { skin } else { ground } + slope_x * x + slope_y * y;
@@ -39,10 +38,7 @@ fn draw(index: usize) -> Face {
             value = dark;
         }
         value += grain * (random.unit() - 0.5);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        {
-            *pixel = value.clamp(0.0, 255.0) as u8;
-        }
+        *pixel = value.clamp(0.0, 255.0) as u8;
     }
     Face(pixels)
 }
@@ -51,14 +47,12 @@ fn draw(index: usize) -> Face {
 struct Random(u64);
 
 impl Random {
-    /// 0 to 1.
+    /// The next number, 0 to 1.
     fn unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        #[allow(clippy::cast_precision_loss)]
-        let unit = (self.0 >> 40) as f32 / (1u32 << 24) as f32;
-        unit
+        (self.0 >> 40) as f32 / (1u32 << 24) as f32
     }
 }
 

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use tch::Device;
 
-use super::{Classifier, EngineError, EngineInfo, Logits, ModelFolder, TorchScript};
+use crate::{Classifier, EngineError, EngineInfo, Logits, ModelFolder, TorchScript, folder::Kept};
 use fer_image::Face;
 
 /// The temperatures that `model.json` may name.
 pub const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 /// `calibration` of `model.json`. Only the temperature is needed; the rest says where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Tempering {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TemperatureFit {
     /// Logits are divided by it: above 1 the model was too sure, below 1 not sure enough.
     pub temperature: f64,
     /// Held-out rows that it was fitted on.
@@ -21,10 +21,10 @@ pub struct Tempering {
     pub rows: Option<u64>,
     /// Log-loss on them without it and with it, nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_loss: Option<BeforeAfter>,
+    pub log_loss: Option<Kept<BeforeAfter>>,
     /// Expected calibration error on them without it and with it, 0–1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ece: Option<BeforeAfter>,
+    pub ece: Option<Kept<BeforeAfter>>,
     /// The same error with the temperature fitted on one half of the rows and the error taken on the other, both
     /// ways round: what rows it was not fitted on may expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct BeforeAfter {
     pub after: f64,
 }
 
-impl Tempering {
+impl TemperatureFit {
     /// Says what is wrong with it.
     ///
     /// # Errors
@@ -60,28 +60,33 @@ impl Tempering {
 
 /// Every logit divided by the temperature: the only place where that is done.
 #[must_use]
-pub fn temper(mut logits: Vec<Logits>, temperature: f64) -> Vec<Logits> {
+pub fn apply_temperature(mut logits: Vec<Logits>, temperature: f64) -> Vec<Logits> {
     for x in logits.iter_mut().flatten() {
         #[allow(clippy::cast_possible_truncation)]
-        let tempered = (f64::from(*x) / temperature) as f32;
-        *x = tempered;
+        let divided = (f64::from(*x) / temperature) as f32;
+        *x = divided;
     }
     logits
 }
 
 /// An engine whose logits are divided by the folder's temperature: what serves and what is scored.
-pub struct Tempered {
+pub struct WithTemperature {
     inner: Box<dyn Classifier>,
     temperature: f64,
 }
 
-impl std::fmt::Debug for Tempered {
+impl std::fmt::Debug for WithTemperature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tempered({:?}, {})", self.inner.info(), self.temperature)
+        write!(
+            f,
+            "WithTemperature({:?}, {})",
+            self.inner.info(),
+            self.temperature
+        )
     }
 }
 
-impl Tempered {
+impl WithTemperature {
     /// `inner` gives the network's own logits.
     #[must_use]
     pub fn new(inner: Box<dyn Classifier>, temperature: f64) -> Self {
@@ -98,9 +103,9 @@ impl Tempered {
     }
 }
 
-impl Classifier for Tempered {
+impl Classifier for WithTemperature {
     fn classify(&mut self, faces: &[Face]) -> Result<Vec<Logits>, EngineError> {
-        Ok(temper(self.inner.classify(faces)?, self.temperature))
+        Ok(apply_temperature(self.inner.classify(faces)?, self.temperature))
     }
 
     fn info(&self) -> EngineInfo {
@@ -115,16 +120,16 @@ mod tests {
     #[test]
     fn one_changes_nothing_and_others_divide() {
         let logits = vec![[0.1, -2.0, 3.7, 0.0, 1e-3, 40.0, -0.3]];
-        assert_eq!(temper(logits.clone(), 1.0), logits);
+        assert_eq!(apply_temperature(logits.clone(), 1.0), logits);
         assert_eq!(
-            temper(vec![[1.0, 2.0, 3.0, -4.0, 0.0, 8.0, 0.5]], 2.0),
+            apply_temperature(vec![[1.0, 2.0, 3.0, -4.0, 0.0, 8.0, 0.5]], 2.0),
             [[0.5, 1.0, 1.5, -2.0, 0.0, 4.0, 0.25]]
         );
     }
 
     #[test]
     fn a_bare_temperature_is_enough_and_a_wrong_one_is_named() {
-        let read = |t: &str| serde_json::from_str::<Tempering>(t).unwrap();
+        let read = |t: &str| serde_json::from_str::<TemperatureFit>(t).unwrap();
         let bare = read(r#"{"temperature":1.5}"#);
         assert!((bare.temperature, bare.rows, bare.check()) == (1.5, None, Ok(())));
         for bad in ["0", "-1", "0.009", "101"] {

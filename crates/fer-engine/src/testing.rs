@@ -1,16 +1,15 @@
 //! For tests: a network and a model folder with random weights.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{
-    FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
-    emotion::Emotion,
+    FILE_SAFETENSORS, FILE_TORCHSCRIPT, InputSpec, Manifest, ModelFolder,
     network::{Folded, LayerWeights},
-    save_torchscript, sha256_hex,
+    save_torchscript,
 };
 
 pub(crate) const INPUT: InputSpec = InputSpec {
@@ -66,27 +65,10 @@ pub(crate) fn random_folder(path: &Path, seed: u64) -> ModelFolder {
         safetensors::serialize(views, None).unwrap(),
     )
     .unwrap();
-    let files: BTreeMap<_, _> = [FILE_TORCHSCRIPT, FILE_SAFETENSORS]
-        .map(|name| {
-            let file = path.join(name);
-            let entry = FileEntry {
-                sha256: sha256_hex(&file).unwrap(),
-                bytes: std::fs::metadata(&file).unwrap().len(),
-            };
-            (name.to_owned(), entry)
-        })
-        .into();
-    let manifest = Manifest {
-        name: "m".to_owned(),
-        version: "1".to_owned(),
-        labels: Emotion::ALL.iter().map(|e| e.name().to_owned()).collect(),
-        input: INPUT,
-        files,
-        calibration: None,
-        training: serde_json::Value::Null,
-        scores: serde_json::Value::Null,
-        robustness: serde_json::Value::Null,
-    };
-    std::fs::write(path.join(FILE_MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let mut manifest = Manifest::new("m", "1", INPUT);
+    for name in [FILE_TORCHSCRIPT, FILE_SAFETENSORS] {
+        manifest.add_file(path, name).unwrap();
+    }
+    manifest.write(path).unwrap();
     ModelFolder::open(path).unwrap()
 }

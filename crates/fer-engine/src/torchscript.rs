@@ -11,7 +11,7 @@ use crate::{
     network::{Folded, Kernel, LAYERS},
 };
 
-/// The module, on its device, with the scaling its folder asks for.
+/// The module, on its device, with the scaling of its folder.
 #[derive(Debug)]
 pub struct TorchScript {
     module: CModule,
@@ -30,7 +30,7 @@ impl TorchScript {
         let mut engine = Self {
             module,
             device,
-            input: folder.manifest().input,
+            input: *folder.manifest().input,
         };
         engine.classify(&[Face([0; PIXELS]), Face([255; PIXELS])])?;
         Ok(engine)
@@ -57,13 +57,19 @@ impl Classifier for TorchScript {
     }
 }
 
-/// Faces as the float tensor `[N,1,48,48]` that the manifest's scaling asks for.
+/// A size as libtorch takes it.
+#[must_use]
+pub const fn as_i64(n: usize) -> i64 {
+    n as i64
+}
+
+/// Faces as a float tensor `[N,1,48,48]`, scaled as the manifest says.
 ///
 /// # Errors
-/// What libtorch says (out of memory, mostly).
-pub fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tensor, EngineError> {
+/// An error of libtorch (out of memory, mostly).
+pub(crate) fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tensor, EngineError> {
     let bytes: Vec<u8> = faces.iter().flat_map(|f| f.0).collect();
-    let side = i64::try_from(SIDE).unwrap_or(i64::MAX);
+    let side = as_i64(SIDE);
     let pixels = Tensor::f_from_slice(&bytes)?
         .f_to_device(device)?
         .f_view([-1, 1, side, side])?;
@@ -80,12 +86,7 @@ pub fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tens
 /// [`EngineError::Shape`] if it has another shape.
 pub fn to_logits(tensor: &Tensor, batch: usize) -> Result<Vec<Logits>, EngineError> {
     let got = tensor.size();
-    if got
-        != [
-            i64::try_from(batch).unwrap_or(-1),
-            i64::try_from(CLASSES).unwrap_or(-1),
-        ]
-    {
+    if got != [as_i64(batch), as_i64(CLASSES)] {
         return Err(EngineError::Shape { got, batch });
     }
     let flat = tensor
@@ -93,35 +94,23 @@ pub fn to_logits(tensor: &Tensor, batch: usize) -> Result<Vec<Logits>, EngineErr
         .f_to_device(Device::Cpu)?
         .f_contiguous()?
         .f_view([-1])?;
-    let mut values = vec![0f32; batch * CLASSES];
-    let count = values.len();
-    flat.f_copy_data(&mut values, count)?;
-    Ok(values
-        .chunks_exact(CLASSES)
-        .map(|row| {
-            let mut logits = [0.0; CLASSES];
-            logits.copy_from_slice(row);
-            logits
-        })
-        .collect())
+    let mut logits = vec![[0.0; CLASSES]; batch];
+    flat.f_copy_data(logits.as_flattened_mut(), batch * CLASSES)?;
+    Ok(logits)
 }
 
-/// The folded layers as libtorch computes them: what [`save_torchscript`] traces.
+/// The folded layers as libtorch operations, which [`save_torchscript`] traces.
 #[derive(Debug)]
-pub struct FoldedModule(Vec<(Tensor, Tensor)>);
+pub(crate) struct FoldedModule(Vec<(Tensor, Tensor)>);
 
 impl FoldedModule {
     /// Weights and biases as tensors on the CPU.
     ///
     /// # Errors
     /// An error of libtorch.
-    pub fn new(layers: &[Folded]) -> Result<Self, TchError> {
+    pub(crate) fn new(layers: &[Folded]) -> Result<Self, TchError> {
         let tensors = LAYERS.iter().zip(layers).map(|(layer, folded)| {
-            let shape: Vec<i64> = layer
-                .weight_shape()
-                .into_iter()
-                .map(|n| i64::try_from(n).unwrap_or(0))
-                .collect();
+            let shape: Vec<i64> = layer.weight_shape().into_iter().map(as_i64).collect();
             let weight = Tensor::f_from_slice(&folded.weight)?.f_view(shape.as_slice())?;
             Ok((weight, Tensor::f_from_slice(&folded.bias)?))
         });
@@ -132,16 +121,14 @@ impl FoldedModule {
     ///
     /// # Errors
     /// An error of libtorch.
-    pub fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
         let mut x = input.shallow_clone();
         let last = LAYERS.len() - 1;
         for (i, (layer, (weight, bias))) in LAYERS.iter().zip(&self.0).enumerate() {
             x = match layer.kernel {
-                Kernel::Conv { padding, .. } => {
-                    let padding = i64::try_from(padding).unwrap_or(0);
-                    x.f_conv2d(weight, Some(bias), [1, 1], [padding; 2], [1, 1], 1)?
-                        .f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?
-                }
+                Kernel::Conv { padding, .. } => x
+                    .f_conv2d(weight, Some(bias), [1, 1], [as_i64(padding); 2], [1, 1], 1)?
+                    .f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
                 Kernel::Dense => x.f_flatten(1, -1)?.f_linear(weight, Some(bias))?,
             };
             if i < last {
@@ -159,7 +146,7 @@ impl FoldedModule {
 pub fn save_torchscript(layers: &[Folded], path: &Path) -> Result<(), EngineError> {
     let _no_grad = tch::no_grad_guard();
     let network = FoldedModule::new(layers)?;
-    let side = i64::try_from(SIDE).unwrap_or(0);
+    let side = as_i64(SIDE);
     let example = Tensor::f_zeros([1, 1, side, side], (Kind::Float, Device::Cpu))?;
     let mut failed = None;
     // The closure cannot return an error: the input takes the place of the output, and the error is returned below.

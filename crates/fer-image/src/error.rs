@@ -1,18 +1,18 @@
-//! Why bytes did not become a picture.
+//! Why bytes are not an image that can be used.
 
-use super::{Format, Limits};
+use crate::{Format, Limits};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why bytes did not become a picture. The displayed text is meant for clients: it says nothing of the
-/// inside. What the decoder said is in [`ImageError::detail`], for the log.
+/// Why bytes are not an image that can be used. The displayed text is meant for clients and tells nothing about the
+/// implementation. The decoder's own message is [`ImageError::detail`], for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// There were no bytes at all.
     #[error("the picture is empty: it has no bytes")]
     Empty,
-    /// The bytes begin like none of the formats we read (HTTP 415).
-    #[error("this is not a picture we can read; send JPEG, PNG, WebP, GIF, BMP, TIFF or PNM")]
+    /// The bytes begin like none of the supported formats (HTTP 415).
+    #[error("this is not a picture we can read; send {}", Format::listed())]
     UnknownFormat,
     /// The header asks for more pixels, or a longer side, than is accepted (HTTP 422).
     /// Nothing was decoded.
@@ -25,25 +25,25 @@ pub enum ImageError {
         /// What is accepted.
         limit: Limits,
     },
-    /// The format is one of ours, the content is not readable (HTTP 422).
+    /// The format is supported, the content is not readable (HTTP 422).
     #[error("the {format} {reason}")]
     Broken {
         /// The format the bytes begin like.
         format: Format,
         /// What is wrong, in general terms.
         reason: Reason,
-        /// What the decoder said.
+        /// The decoder's message.
         #[source]
         source: Option<Source>,
     },
 }
 
-/// What is wrong with a picture, in terms a client may see.
+/// What is wrong with an image, in terms a client may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Width or height is 0.
     NoPixels,
-    /// The bytes end before the picture does.
+    /// The bytes end before the image does.
     CutShort,
     /// The content breaks the format's rules.
     Damaged,
@@ -68,7 +68,7 @@ impl std::fmt::Display for Reason {
 }
 
 impl ImageError {
-    pub(super) fn broken(format: Format, reason: Reason) -> Self {
+    pub(crate) fn broken(format: Format, reason: Reason) -> Self {
         Self::Broken {
             format,
             reason,
@@ -76,7 +76,7 @@ impl ImageError {
         }
     }
 
-    pub(super) fn broken_by(format: Format, reason: Reason, source: impl Into<Source>) -> Self {
+    pub(crate) fn broken_by(format: Format, reason: Reason, source: impl Into<Source>) -> Self {
         Self::Broken {
             format,
             reason,
@@ -85,7 +85,7 @@ impl ImageError {
     }
 
     /// Sorts the `image` crate's error into a [`Reason`].
-    pub(super) fn from_decoder(format: Format, error: image::ImageError) -> Self {
+    pub(crate) fn from_decoder(format: Format, error: image::ImageError) -> Self {
         let reason = match &error {
             image::ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Reason::CutShort
@@ -97,7 +97,7 @@ impl ImageError {
         Self::broken_by(format, reason, error)
     }
 
-    /// What the decoding library said, for the log and never for a client; `None` where it was not asked.
+    /// The decoder's message, for the log and never for a client; `None` if no decoder ran.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let mut error = std::error::Error::source(self)?;

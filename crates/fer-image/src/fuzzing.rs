@@ -1,12 +1,12 @@
-//! The body of the fuzz target `picture`: it takes any bytes and asserts what must hold whatever they are.
+//! The body of the fuzz target `picture`: asserts what must hold for any bytes.
 //!
 //! `fuzz/` passes it bytes from libFuzzer; the tests pass it a corpus and its mutations on any toolchain. Compiled only for
 //! tests and with the feature `fuzzing`.
 
 use crate::{ImageError, Limits, decode as decode_face, decode_luma};
 
-/// Small, so that a claim beyond it is soon found, and one within it costs little: decoding may take 16 bytes a
-/// pixel and 4 MiB, 20 MiB in all, which is what libFuzzer is told to hold it to.
+/// Small, so that libFuzzer soon finds a claim beyond it, and one within it costs little: decoding may take 16 bytes a
+/// pixel and 4 MiB, 20 MiB in all; `make fuzz` allows 64 MiB in one piece.
 pub const LIMITS: Limits = Limits {
     max_pixels: 1 << 20,
     max_side: 8192,
@@ -15,7 +15,7 @@ pub const LIMITS: Limits = Limits {
 /// Recognise, decode, turn upright, resize.
 ///
 /// # Panics
-/// If a picture is larger than allowed, or the text for clients lets out what the decoder said.
+/// If an image is larger than allowed, or the text for clients contains the decoder's message.
 pub fn picture(bytes: &[u8]) {
     let face = decode_face(bytes, &LIMITS);
     let luma = decode_luma(bytes, &LIMITS);
@@ -28,18 +28,21 @@ pub fn picture(bytes: &[u8]) {
     assert_eq!(
         face.is_ok(),
         luma.is_ok(),
-        "a picture is readable for both uses or for none"
+        "an image is readable for both uses or for none"
     );
     if let Err(error) = face {
-        said(&error);
+        check_text(&error);
     }
 }
 
-fn said(error: &ImageError) {
+fn check_text(error: &ImageError) {
     let text = error.to_string();
     assert!(text.len() < 200, "{text}");
     if let Some(detail) = error.detail().filter(|detail| detail.len() > 12) {
-        assert!(!text.contains(&detail), "the inside got out: {text}");
+        assert!(
+            !text.contains(&detail),
+            "the decoder's message is in the text for clients: {text}"
+        );
     }
 }
 

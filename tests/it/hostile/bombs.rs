@@ -1,10 +1,8 @@
 //! Bodies made to cost more than they weigh.
 
-use std::io::Write;
-
-use flate2::{Compression, write::ZlibEncoder};
-
-use crate::support::pictures::{self, Format, Layout};
+use crate::support::pictures::{
+    self, Format, Layout, PNG_SIGNATURE, png, png_chunk, riff_chunks, webp, zlib,
+};
 
 /// What is sent and what may come back.
 pub(super) struct Bomb {
@@ -44,14 +42,14 @@ pub(super) fn all() -> Vec<Bomb> {
         }),
         bomb("png, comment of 256 MiB", "image/png", 200, {
             let text = [b"a\0\0".as_slice(), &swollen()].concat();
-            png((8, 8), 8, 0, &[(*b"zTXt", text)], &zlib(&[0; 9], 8))
+            png((8, 8), 8, 0, &[(*b"zTXt", &text)], &zlib(&[0; 9], 8))
         }),
         bomb("png, colour profile of 256 MiB", "image/png", 200, {
             let profile = [b"a\0\0".as_slice(), &swollen()].concat();
-            png((8, 8), 8, 0, &[(*b"iCCP", profile)], &zlib(&[0; 9], 8))
+            png((8, 8), 8, 0, &[(*b"iCCP", &profile)], &zlib(&[0; 9], 8))
         }),
         bomb("png, EXIF of 15 MB", "image/png", 200, {
-            png((8, 8), 8, 0, &[(*b"eXIf", exif(15_000_000))], &zlib(&[0; 9], 8))
+            png((8, 8), 8, 0, &[(*b"eXIf", &exif(15_000_000))], &zlib(&[0; 9], 8))
         }),
         bomb("apng, 10,000 frames", "image/png", 200, apng(10_000)),
         bomb("jpeg, claims 65,500 × 65,500", "image/jpeg", 422, jpeg(65_500, 1)),
@@ -84,7 +82,7 @@ pub(super) fn all() -> Vec<Bomb> {
             "webp, claims 16,383 × 16,383",
             "image/webp",
             422,
-            webp(&[vp8l(16_383)]),
+            webp(&[(*b"VP8L", &vp8l(16_383))]),
         ),
         bomb("webp, 10,000 frames", "image/webp", 200, animated_webp(10_000)),
         bomb(
@@ -95,7 +93,8 @@ pub(super) fn all() -> Vec<Bomb> {
         ),
         bomb("webp, EXIF of 15 MB", "image/webp", 200, {
             let canvas = [&[0x08, 0, 0, 0][..], &[47, 0, 0, 47, 0, 0]].concat();
-            webp(&[(*b"VP8X", canvas), still(), (*b"EXIF", exif(15_000_000))])
+            let exif = exif(15_000_000);
+            webp(&[(*b"VP8X", &canvas), (*b"VP8L", &still()), (*b"EXIF", &exif)])
         }),
         bomb(
             "bmp, claims 60,000 × 60,000",
@@ -208,45 +207,8 @@ fn envelopes() -> [Bomb; 7] {
     ]
 }
 
-/// `times` copies of `piece`, compressed.
-fn zlib(piece: &[u8], times: usize) -> Vec<u8> {
-    let mut out = ZlibEncoder::new(Vec::new(), Compression::new(1));
-    for _ in 0..times {
-        out.write_all(piece).unwrap();
-    }
-    out.finish().unwrap()
-}
-
 fn swollen() -> Vec<u8> {
     zlib(&[0; 1 << 16], SWELLS >> 16)
-}
-
-fn crc(parts: &[&[u8]]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    parts.iter().for_each(|part| crc.update(part));
-    crc.sum()
-}
-
-fn chunk(name: [u8; 4], content: &[u8]) -> Vec<u8> {
-    let length = (content.len() as u32).to_be_bytes();
-    [&length, &name[..], content, &crc(&[&name, content]).to_be_bytes()].concat()
-}
-
-fn png(size: (u32, u32), depth: u8, color: u8, extra: &[([u8; 4], Vec<u8>)], data: &[u8]) -> Vec<u8> {
-    let header = [
-        &size.0.to_be_bytes()[..],
-        &size.1.to_be_bytes(),
-        &[depth, color, 0, 0, 0],
-    ]
-    .concat();
-    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    file.extend(chunk(*b"IHDR", &header));
-    for (name, content) in extra {
-        file.extend(chunk(*name, content));
-    }
-    file.extend(chunk(*b"IDAT", data));
-    file.extend(chunk(*b"IEND", &[]));
-    file
 }
 
 fn apng(frames: u32) -> Vec<u8> {
@@ -256,25 +218,27 @@ fn apng(frames: u32) -> Vec<u8> {
             control.extend(value.to_be_bytes());
         }
         control.extend([0, 1, 0, 10, 0, 0]);
-        chunk(*b"fcTL", &control)
+        png_chunk(*b"fcTL", &control)
     };
     let data = zlib(&[0; 9], 8);
-    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    file.extend(chunk(*b"IHDR", &[0, 0, 0, 8, 0, 0, 0, 8, 8, 0, 0, 0, 0]));
-    file.extend(chunk(*b"acTL", &[frames.to_be_bytes(), [0; 4]].concat()));
+    let mut file = [PNG_SIGNATURE, &pictures::png_header((8, 8), 8, 0)].concat();
+    file.extend(png_chunk(*b"acTL", &[frames.to_be_bytes(), [0; 4]].concat()));
     file.extend(control(0));
-    file.extend(chunk(*b"IDAT", &data));
+    file.extend(png_chunk(*b"IDAT", &data));
     for frame in 1..frames {
         file.extend(control(2 * frame - 1));
-        file.extend(chunk(*b"fdAT", &[&(2 * frame).to_be_bytes(), &data[..]].concat()));
+        file.extend(png_chunk(
+            *b"fdAT",
+            &[&(2 * frame).to_be_bytes(), &data[..]].concat(),
+        ));
     }
-    file.extend(chunk(*b"IEND", &[]));
+    file.extend(png_chunk(*b"IEND", &[]));
     file
 }
 
 /// An EXIF block of that length: an orientation, then nothing of use.
 fn exif(length: usize) -> Vec<u8> {
-    let mut block = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
+    let mut block = pictures::exif(1);
     block.resize(length, 0x41);
     block
 }
@@ -350,45 +314,29 @@ fn gif(width: u16, height: u16, frames: usize) -> Vec<u8> {
     file
 }
 
-fn webp(chunks: &[([u8; 4], Vec<u8>)]) -> Vec<u8> {
-    let body = riff(chunks);
-    let length = (body.len() as u32 + 4).to_le_bytes();
-    [b"RIFF".as_slice(), &length, b"WEBP", &body].concat()
-}
-
-fn riff(chunks: &[([u8; 4], Vec<u8>)]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, content) in chunks {
-        body.extend(name);
-        body.extend((content.len() as u32).to_le_bytes());
-        body.extend(content);
-        body.extend(&[0][..content.len() % 2]);
-    }
-    body
-}
-
 /// The head of a lossless bitstream of that side.
-fn vp8l(side: u32) -> ([u8; 4], Vec<u8>) {
+fn vp8l(side: u32) -> Vec<u8> {
     let bits = (side - 1) | (side - 1) << 14;
-    (*b"VP8L", [&[0x2F][..], &bits.to_le_bytes(), &[0; 64]].concat())
+    [&[0x2F][..], &bits.to_le_bytes(), &[0; 64]].concat()
 }
 
-/// The one chunk of a 48×48 still.
-fn still() -> ([u8; 4], Vec<u8>) {
+/// The lossless bitstream of a 48×48 still.
+fn still() -> Vec<u8> {
     let file = pictures::encode(Format::WebP, Layout::Rgb, 48, 48, &pictures::face(48, 48, 0.0));
+    assert_eq!(file[12..16], *b"VP8L");
     let length = u32::from_le_bytes(file[16..20].try_into().unwrap()) as usize;
-    (file[12..16].try_into().unwrap(), file[20..20 + length].to_vec())
+    file[20..20 + length].to_vec()
 }
 
 fn animated_webp(frames: usize) -> Vec<u8> {
     let head = [0, 0, 0, 0, 0, 0, 47, 0, 0, 47, 0, 0, 100, 0, 0, 0];
-    let frame = [&head[..], &riff(&[still()])].concat();
-    let mut chunks = vec![
-        (*b"VP8X", vec![0x02, 0, 0, 0, 47, 0, 0, 47, 0, 0]),
-        (*b"ANIM", vec![0; 6]),
+    let frame = [&head[..], &riff_chunks(&[(*b"VP8L", &still())])].concat();
+    let mut chunks: Vec<([u8; 4], &[u8])> = vec![
+        (*b"VP8X", &[0x02, 0, 0, 0, 47, 0, 0, 47, 0, 0]),
+        (*b"ANIM", &[0; 6]),
     ];
     chunks.extend(std::iter::repeat_n(
-        (*b"ANMF", frame),
+        (*b"ANMF", &frame[..]),
         frames.min(18_000_000 / 1500),
     ));
     webp(&chunks)
@@ -425,27 +373,9 @@ fn bmp(width: i32, height: i32, data: &[u8]) -> Vec<u8> {
 }
 
 /// One strip of 8-bit gray in that compression (1 none, 8 deflate).
-fn tiff(width: u32, height: u32, compression: u32, strip: &[u8]) -> Vec<u8> {
-    let entries: [(u16, u32); 9] = [
-        (256, width),
-        (257, height),
-        (258, 8),
-        (259, compression),
-        (262, 1),
-        (273, 8 + 2 + 9 * 12 + 4),
-        (277, 1),
-        (278, height),
-        (279, strip.len() as u32),
-    ];
-    let mut file = b"II*\0\x08\0\0\0\x09\0".to_vec();
-    for (tag, value) in entries {
-        file.extend(tag.to_le_bytes());
-        file.extend([4, 0, 1, 0, 0, 0]);
-        file.extend(value.to_le_bytes());
-    }
-    file.extend([0; 4]);
-    file.extend(strip);
-    file
+fn tiff(width: u32, height: u32, compression: u16, strip: &[u8]) -> Vec<u8> {
+    let tags: [(u16, &[u16]); 4] = [(258, &[8]), (259, &[compression]), (262, &[1]), (277, &[1])];
+    pictures::tiff(width, height, &tags, strip)
 }
 
 /// Strip offsets that are said to be 4,294,967,295.

@@ -243,7 +243,7 @@ pub(super) fn cases() -> Vec<Case> {
         "broken_image",
         "a PNG of no width",
         "image/png",
-        &pictures::png_header(0, 48),
+        &pictures::claimed_png(0, 48),
     );
     case(
         422,
@@ -264,14 +264,14 @@ pub(super) fn cases() -> Vec<Case> {
         "too_many_pixels",
         "a large header",
         "image/png",
-        &pictures::png_header(1001, 1000),
+        &pictures::claimed_png(1001, 1000),
     );
     case(
         422,
         "too_many_pixels",
         "the largest header",
         "image/png",
-        &pictures::png_header(u32::MAX, u32::MAX),
+        &pictures::claimed_png(u32::MAX, u32::MAX),
     );
     for (what, encoding) in [("gzip", "gzip"), ("two encodings", "identity, br")] {
         cases.push(Case {

@@ -146,7 +146,7 @@ async fn a_refusal_says_what_would_be_right() {
     let too_large = server.predict("image/png", vec![0; 70_000]).await;
     assert!(detail(&too_large).contains("65536"));
     let too_wide = server
-        .predict("image/png", pictures::png_header(1001, 1000))
+        .predict("image/png", pictures::claimed_png(1001, 1000))
         .await;
     assert!(detail(&too_wide).contains("1001×1000") && detail(&too_wide).contains("1000000"));
     let form = asked(FORM, &(part("photo", "x") + "--B--\r\n")).await;

@@ -234,7 +234,7 @@ async fn a_bad_picture_among_good_ones_spoils_only_its_own_place() {
         (b"", 400, "empty_image"),
         (b"not a picture", 415, "unknown_image_format"),
         (cut, 422, "broken_image"),
-        (&pictures::png_header(101, 100), 422, "too_many_pixels"),
+        (&pictures::claimed_png(101, 100), 422, "too_many_pixels"),
     ];
 
     let files: Vec<&[u8]> = bad.iter().flat_map(|(file, ..)| [*file, &good[..]]).collect();

@@ -13,8 +13,7 @@ pub struct Folded {
 }
 
 impl From<&LayerWeights> for Folded {
-    /// Writes `γ(Wx + b − µ)/√(σ² + ε) + β` as `W'x + b'`, computed in double precision.
-    #[allow(clippy::cast_possible_truncation)] // back to single precision at the end
+    /// Writes `γ(Wx + b − µ)/√(σ² + ε) + β` as `W'x + b'`, computed in double precision and rounded once.
     fn from(layer: &LayerWeights) -> Self {
         let LayerWeights { weight, bias, norm } = layer;
         let Some(norm) = norm else {
@@ -64,7 +63,7 @@ impl FoldedNetwork {
         })?;
         Ok(Self {
             layers: weights.iter().map(Folded::from).collect(),
-            input: folder.manifest().input,
+            input: *folder.manifest().input,
         })
     }
 }

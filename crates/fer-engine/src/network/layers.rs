@@ -1,7 +1,9 @@
-//! The network's table.
+//! The network's table of layers.
 
-use super::as_i64;
-use fer_engine::emotion::CLASSES;
+use crate::emotion::CLASSES;
+
+/// Batch norm's ε, Keras' default.
+pub const BATCH_NORM_EPSILON: f64 = 1e-3;
 
 /// What a layer computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,7 @@ const fn dense(name: &'static str, inputs: usize, outputs: usize, batch_norm: bo
     }
 }
 
-/// The network, from the picture to the logits.
+/// The network, from the face to the logits.
 pub const LAYERS: [Layer; 7] = [
     conv("conv1", 3, 1, 1, 64),
     conv("conv2", 5, 2, 64, 128),

@@ -1,26 +1,18 @@
-//! The engine's `unsafe` code (beside it the crate has only that of `train/block1.rs`): calls into `csrc/`, and the aligned memory those loops work on.
+//! The crate's `unsafe` code: calls into `csrc/`, and the aligned memory that those kernels work on.
 //!
-//! The C++ side is pure arithmetic on memory that it is handed: it throws nothing, allocates nothing and keeps
-//! no state. All that could go wrong is an offset outside its buffer, so every offset of a call is checked
-//! here first; a table's largest entry is found once, when the table is built. What the processor or the
-//! build does not have is an absent [`Kernels`], not a crash.
+//! The C++ side is pure arithmetic on memory that it is given: it throws nothing, allocates nothing and keeps
+//! no state. The only danger is an offset outside its buffer, so every offset of a call is checked here first;
+//! a table's largest entry is computed once, when the table is built. Where the processor or the build lacks a
+//! kernel, [`Kernels::get`] returns `None`.
 #![allow(unsafe_code)]
 
 use std::{fmt, ptr::NonNull};
 
-use super::{Isa, Precision, offsets::Offsets};
+use super::{
+    Isa, Precision,
+    geometry::{CHANNELS1, Gemm, Im2col, OffsetTable, POOLED1, ROWS, STEP, TILE},
+};
 use fer_image::PIXELS;
-
-/// Bytes of a weight tile.
-pub(super) const TILE: usize = 1024;
-/// Rows of a tile, and output channels of a weight tile.
-pub(super) const ROWS: usize = 16;
-/// Bytes of K a step takes, and of every row of a tile.
-pub(super) const STEP: usize = 64;
-/// Pixels after the first layer's pooling.
-pub(super) const POOLED1: usize = 24 * 24;
-/// Channels after the first layer.
-pub(super) const CHANNELS1: usize = 64;
 
 #[repr(C)]
 struct FerGemm {
@@ -38,7 +30,7 @@ struct FerGemm {
     out_off: *const u32,
     pool: u32,
     out_kind: u32,
-    rows_outer: u32,
+    m_outer: u32,
 }
 
 #[repr(C)]
@@ -54,7 +46,7 @@ struct FerConv1 {
 }
 
 #[repr(C)]
-struct FerGather {
+struct FerIm2col {
     input: *const u8,
     row_off: *const u32,
     tiles: usize,
@@ -67,7 +59,7 @@ struct FerGather {
 struct FerKernels {
     gemm: unsafe extern "C" fn(*const FerGemm),
     conv1: unsafe extern "C" fn(*const FerConv1),
-    gather: unsafe extern "C" fn(*const FerGather),
+    im2col: unsafe extern "C" fn(*const FerIm2col),
 }
 
 unsafe extern "C" {
@@ -107,7 +99,7 @@ impl fmt::Debug for Bytes {
 
 /// A layer's packed weights.
 #[derive(Debug)]
-pub(super) struct Weights {
+pub(super) struct PackedWeights {
     /// `[n_tiles][k_steps][TILE]`.
     pub(super) tiles: Bytes,
     /// Of 64 bytes.
@@ -122,47 +114,14 @@ pub(super) struct Weights {
 
 /// The first layer's weights, in float.
 #[derive(Debug)]
-pub(super) struct First {
+pub(super) struct Conv1Weights {
     /// `[9][64]`: taps, output channels.
     pub(super) weight: Box<[[f32; CHANNELS1]; 9]>,
     /// `[64]`.
     pub(super) bias: [f32; CHANNELS1],
 }
 
-/// Where a layer's rows of activations lie and where its output goes.
-#[derive(Debug)]
-pub(super) struct Route {
-    /// Of each tile of 16 rows, from the start of the input.
-    pub(super) tiles: Offsets,
-    /// Bytes between the rows of a tile.
-    pub(super) row_stride: usize,
-    /// Of each step of K, from a row.
-    pub(super) steps: Offsets,
-    /// Of each row of output, from the start of the output.
-    pub(super) out: Offsets,
-    /// Whether four rows are pooled into one.
-    pub(super) pool: bool,
-    /// Whether weights rather than activations are streamed in the inner loop.
-    pub(super) rows_outer: bool,
-}
-
-/// Where the patches of a 3×3 convolution lie in its input.
-#[derive(Debug)]
-pub(super) struct Patches {
-    /// Of each output pixel's upper left corner, 16 a tile.
-    pub(super) rows: Offsets,
-    /// Of each 64-byte step of K, from that corner.
-    pub(super) steps: Offsets,
-}
-
-impl Patches {
-    /// Bytes of all tiles of one face.
-    pub(super) fn bytes(&self) -> usize {
-        self.rows.len() * self.steps.len() * STEP
-    }
-}
-
-/// The loops for one instruction set and precision.
+/// The kernels for one instruction set and precision.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     table: &'static FerKernels,
@@ -176,7 +135,7 @@ impl fmt::Debug for Kernels {
 }
 
 impl Kernels {
-    /// `None` where this build has none for the pair, or this processor cannot run them.
+    /// `None` where this build has no kernels for the pair, or this processor cannot run them.
     pub(super) fn get(isa: Isa, precision: Precision) -> Option<Self> {
         // SAFETY: takes two numbers, any of which are fine, and returns null or a constant that lives as long
         // as the program.
@@ -188,7 +147,7 @@ impl Kernels {
         })
     }
 
-    /// Whether these loops can end in such elements; others would be written as floats, and too wide.
+    /// Whether these kernels can write such elements; they would write others as floats, which are wider.
     fn writes(self, kind: Precision) -> bool {
         kind == Precision::F32 || kind == self.precision
     }
@@ -196,13 +155,13 @@ impl Kernels {
     /// One layer on `rows` rows: product, pooling, scale, bias, ReLU, and the elements `kind` into `out`.
     ///
     /// # Errors
-    /// A sentence if a table, the weights or an offset does not fit its buffer: a bug of the caller's.
+    /// A sentence if a table, the weights or an offset does not fit its buffer: a bug in the caller.
     pub(super) fn gemm(
         self,
-        route: &Route,
+        layout: &Gemm,
         rows: usize,
         input: &Bytes,
-        weights: &Weights,
+        weights: &PackedWeights,
         kind: Precision,
         out: &mut [u8],
     ) -> Result<(), &'static str> {
@@ -211,11 +170,14 @@ impl Kernels {
         }
         let tiles = rows.div_ceil(ROWS);
         let channels = weights.n_tiles * ROWS;
-        let out_rows = if route.pool { rows / 4 } else { rows };
-        if rows == 0 || (route.pool && !rows.is_multiple_of(ROWS)) {
+        let out_rows = if layout.pool { rows / 4 } else { rows };
+        if rows == 0 || (layout.pool && !rows.is_multiple_of(ROWS)) {
             return Err("rows");
         }
-        if tiles > route.tiles.len() || out_rows > route.out.len() || weights.k_steps != route.steps.len() {
+        if tiles > layout.tiles.len()
+            || out_rows > layout.out.len()
+            || weights.k_steps != layout.k_steps.len()
+        {
             return Err("table length");
         }
         if !weights.n_tiles.is_multiple_of(4)
@@ -226,21 +188,21 @@ impl Kernels {
             return Err("weights");
         }
         // The last row of the last tile is read even where the tile is cut short.
-        let read = route.tiles.largest(tiles)
-            + route.steps.largest(weights.k_steps)
-            + (ROWS - 1) * route.row_stride
+        let read = layout.tiles.largest(tiles)
+            + layout.k_steps.largest(weights.k_steps)
+            + (ROWS - 1) * layout.row_stride
             + STEP;
         if read > input.as_slice().len() {
             return Err("input");
         }
-        if route.out.largest(out_rows) + channels * kind.bytes() > out.len() {
+        if layout.out.largest(out_rows) + channels * kind.bytes() > out.len() {
             return Err("output");
         }
         let args = FerGemm {
             a: input.as_slice().as_ptr(),
-            tile_off: route.tiles.table().as_ptr(),
-            row_stride: route.row_stride,
-            k_off: route.steps.table().as_ptr(),
+            tile_off: layout.tiles.table().as_ptr(),
+            row_stride: layout.row_stride,
+            k_off: layout.k_steps.table().as_ptr(),
             k_steps: weights.k_steps,
             b: weights.tiles.as_slice().as_ptr(),
             n_tiles: weights.n_tiles,
@@ -248,19 +210,19 @@ impl Kernels {
             bias: weights.bias.as_ptr(),
             rows,
             out: out.as_mut_ptr(),
-            out_off: route.out.table().as_ptr(),
-            pool: route.pool.into(),
+            out_off: layout.out.table().as_ptr(),
+            pool: layout.pool.into(),
             out_kind: kind as u32,
-            rows_outer: route.rows_outer.into(),
+            m_outer: layout.m_outer.into(),
         };
         // SAFETY: all tables hold the entries that `rows` and `k_steps` reach; the furthest byte read of
         // `input` and of the weights and the furthest written to `out` were checked above, and `out` is
-        // exclusive. The scale is read by int8 loops only. `self` exists, so the processor can run them.
+        // exclusive. Only int8 kernels read the scale. `self` exists, so the processor can run them.
         unsafe { (self.table.gemm)(&raw const args) };
         Ok(())
     }
 
-    /// The first layer on one face; `places` holds two offsets for each of the 576 pooled pixels.
+    /// The first layer on one face; `out_offsets` has two entries for each of the 576 pooled pixels.
     ///
     /// # Errors
     /// As [`Kernels::gemm`].
@@ -268,31 +230,31 @@ impl Kernels {
         self,
         face: &[u8; PIXELS],
         affine: (f32, f32),
-        first: &First,
+        weights: &Conv1Weights,
         kind: Precision,
-        places: &Offsets,
+        out_offsets: &OffsetTable,
         out: &mut Bytes,
     ) -> Result<(), &'static str> {
         if !self.writes(kind) {
             return Err("output element");
         }
-        if places.len() != 2 * POOLED1 {
+        if out_offsets.len() != 2 * POOLED1 {
             return Err("table length");
         }
-        if places.largest(2 * POOLED1) + CHANNELS1 * kind.bytes() > out.as_slice().len() {
+        if out_offsets.largest(2 * POOLED1) + CHANNELS1 * kind.bytes() > out.as_slice().len() {
             return Err("output");
         }
         let args = FerConv1 {
             face: face.as_ptr(),
             factor: affine.0,
             offset: affine.1,
-            weight: first.weight.as_ptr().cast(),
-            bias: first.bias.as_ptr(),
+            weight: weights.weight.as_ptr().cast(),
+            bias: weights.bias.as_ptr(),
             out: out.as_mut_slice().as_mut_ptr(),
-            out_off: places.table().as_ptr(),
+            out_off: out_offsets.table().as_ptr(),
             out_kind: kind as u32,
         };
-        // SAFETY: face, weights and bias have the sizes the loops read by their types; the furthest byte
+        // SAFETY: face, weights and bias have by their types the sizes that the kernel reads; the furthest byte
         // written was checked above.
         unsafe { (self.table.conv1)(&raw const args) };
         Ok(())
@@ -302,27 +264,37 @@ impl Kernels {
     ///
     /// # Errors
     /// As [`Kernels::gemm`].
-    pub(super) fn gather(self, patches: &Patches, input: &Bytes, out: &mut [u8]) -> Result<(), &'static str> {
-        let (rows, k_steps) = (patches.rows.len(), patches.steps.len());
+    pub(super) fn im2col(self, patches: &Im2col, input: &Bytes, out: &mut [u8]) -> Result<(), &'static str> {
+        let (rows, k_steps) = (patches.rows.len(), patches.k_steps.len());
         if !rows.is_multiple_of(ROWS) {
             return Err("rows");
         }
-        if patches.rows.largest(rows) + patches.steps.largest(k_steps) + STEP > input.as_slice().len() {
+        if patches.rows.largest(rows) + patches.k_steps.largest(k_steps) + STEP > input.as_slice().len() {
             return Err("input");
         }
         if patches.bytes() > out.len() {
             return Err("output");
         }
-        let args = FerGather {
+        let args = FerIm2col {
             input: input.as_slice().as_ptr(),
             row_off: patches.rows.table().as_ptr(),
             tiles: rows / ROWS,
-            k_off: patches.steps.table().as_ptr(),
+            k_off: patches.k_steps.table().as_ptr(),
             k_steps,
             out: out.as_mut_ptr(),
         };
         // SAFETY: the furthest byte read and the number of bytes written were checked above.
-        unsafe { (self.table.gather)(&raw const args) };
+        unsafe { (self.table.im2col)(&raw const args) };
         Ok(())
+    }
+}
+
+impl Isa {
+    /// The best set that this processor, operating system and build have for a precision.
+    #[must_use]
+    pub fn best(precision: Precision) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|isa| Kernels::get(*isa, precision).is_some())
     }
 }

@@ -1,43 +1,43 @@
-//! The packed engine: the network of [`crate::network`] on its own CPU loops. It does not use libtorch.
+//! The packed engine: the network of [`crate::network`] on CPU kernels written for it. It does not use libtorch.
 //!
-//! Weights are put once into the order in which the processor's matrix instructions take them (AMX tiles,
+//! Weights are packed once into the order in which the processor's matrix instructions read them (AMX tiles,
 //! AVX-512 BF16 and VNNI, AVX-512 and AVX2 for f32, plain vectors elsewhere). Bias, pooling, ReLU and the
 //! conversion to the next layer's element type happen on a layer's sums before they leave the cache, and
 //! nothing is allocated per call. It uses one thread: run one engine on each core.
 //!
 //! - `geometry`: where every activation lies
-//! - `pack`: weights → tiles
+//! - `pack`: weights → panels of tiles
 //! - `kernels`: the calls into `csrc/`, all of the engine's `unsafe` code
-//! - [`calibrate()`]: how large activations get, which int8 needs to know
+//! - `ranges`: the ranges of activations, which int8 needs
+//! - `isa`: precisions and instruction sets
 
-mod calibrate;
 mod geometry;
+mod isa;
 mod kernels;
-mod offsets;
 mod pack;
-mod target;
+mod ranges;
 
 use std::sync::Arc;
 
-use geometry::{FEATURES, Geometry, HIDDEN, ROWS2, ROWS3, ROWS4};
-use kernels::{Bytes, Kernels, ROWS};
+use geometry::{FEATURES, Gemm, Geometry, HIDDEN, ROWS, ROWS2, ROWS3, ROWS4};
+use kernels::{Bytes, Kernels, PackedWeights};
 
 use super::{Classifier, EngineError, EngineInfo, Logits};
 use crate::{emotion::CLASSES, network::FoldedNetwork};
 use fer_image::Face;
 
-pub use calibrate::{Calibration, Cost, FILE_CALIBRATION, calibrate};
+pub use isa::{Isa, Precision};
 pub use pack::Ranges;
-pub use target::{Isa, Precision};
+pub use ranges::{Cost, FILE_QUANT_RANGES, QuantRanges, calibrate};
 
-/// Faces that go through the network together; longer slices are cut. Beyond this a larger batch gains nothing
-/// and the working memory leaves the processor's second-level cache.
+/// Faces that go through the network together; longer slices are split. A larger batch is no faster
+/// and its working memory does not fit the processor's second-level cache.
 const CHUNK: usize = 32;
-/// Patches of the fourth layer that are held at once, in bytes: beside its weights they should stay in the
-/// second-level cache.
+/// Patches of the fourth layer that are held at once, in bytes: they should stay in the second-level cache along with
+/// its weights.
 const PATCHES4: usize = 1_200_000;
 
-/// The engine. All memory it works in is its own; it belongs to one thread.
+/// The engine, with its own working memory; it belongs to one thread.
 #[derive(Debug)]
 pub struct Packed {
     kernels: Kernels,
@@ -85,7 +85,7 @@ impl Work {
     }
 }
 
-/// Faces whose patches of the fourth layer are held at once.
+/// Faces whose patches of the fourth layer fit [`PATCHES4`].
 fn group(geometry: &Geometry) -> usize {
     (PATCHES4 / geometry.patches4.bytes()).clamp(1, CHUNK)
 }
@@ -95,7 +95,7 @@ impl Packed {
     ///
     /// # Errors
     /// [`EngineError::Packed`] if the machine cannot compute in that precision, the weights are not this
-    /// network's, or int8 is asked for without ranges.
+    /// network's, or there are no ranges for int8.
     pub fn new(
         network: &FoldedNetwork,
         precision: Precision,
@@ -114,7 +114,7 @@ impl Packed {
     ///
     /// # Errors
     /// As [`Packed::new`].
-    pub fn with_isa(
+    pub(crate) fn with_isa(
         network: &FoldedNetwork,
         precision: Precision,
         ranges: Option<&Ranges>,
@@ -131,7 +131,6 @@ impl Packed {
         let geometry = Geometry::new(precision.bytes(), CHUNK);
         let work = Work::new(&geometry, precision);
         let (factor, offset) = network.input.affine();
-        #[allow(clippy::cast_possible_truncation)]
         let affine = (factor as f32, offset as f32);
         Ok(Self {
             kernels,
@@ -170,9 +169,8 @@ impl Packed {
         self.precision
     }
 
-    /// Up to [`CHUNK`] faces, one layer after the other for all of them, so that a layer's weights are fetched
-    /// once.
-    fn chunk(&mut self, faces: &[Face], logits: &mut Vec<Logits>) -> Result<(), &'static str> {
+    /// Up to [`CHUNK`] faces, layer by layer, so that a layer's weights are fetched once for all of them.
+    fn run_chunk(&mut self, faces: &[Face], logits: &mut Vec<Logits>) -> Result<(), &'static str> {
         let Self {
             kernels,
             precision,
@@ -181,6 +179,10 @@ impl Packed {
             work,
             ..
         } = self;
+        let gemm = |layout: &Gemm, rows: usize, input: &Bytes, weights: &PackedWeights, out: &mut [u8]| {
+            kernels.gemm(layout, rows, input, weights, *precision, out)
+        };
+        // The first two layers face by face: the input of the second, 400 kB in float, stays in the cache between them.
         for (face, input3) in faces.iter().zip(&mut work.input3) {
             kernels.conv1(
                 &face.0,
@@ -191,27 +193,15 @@ impl Packed {
                 &mut work.input2,
             )?;
             let out = input3.as_mut_slice();
-            kernels.gemm(
-                &geometry.conv2,
-                ROWS2,
-                &work.input2,
-                &layers.conv2,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv2, ROWS2, &work.input2, &layers.conv2, out)?;
         }
         for (input3, input4) in work.input3.iter().zip(&mut work.input4).take(faces.len()) {
-            kernels.gather(&geometry.patches3, input3, work.patches3.as_mut_slice())?;
+            kernels.im2col(&geometry.patches3, input3, work.patches3.as_mut_slice())?;
             let out = input4.as_mut_slice();
-            kernels.gemm(
-                &geometry.conv3,
-                ROWS3,
-                &work.patches3,
-                &layers.conv3,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv3, ROWS3, &work.patches3, &layers.conv3, out)?;
         }
+        // The fourth layer has the most weights: several faces share a pass over them, but not so many that their
+        // patches push the weights out of the cache.
         let group = group(geometry);
         let features = FEATURES * precision.bytes();
         let patches = geometry.patches4.bytes();
@@ -223,28 +213,16 @@ impl Packed {
                 .iter()
                 .zip(work.patches4.as_mut_slice().chunks_exact_mut(patches))
             {
-                kernels.gather(&geometry.patches4, input, patches)?;
+                kernels.im2col(&geometry.patches4, input, patches)?;
             }
             let rows = inputs.len() * ROWS4;
-            kernels.gemm(
-                &geometry.conv4,
-                rows,
-                &work.patches4,
-                &layers.conv4,
-                *precision,
-                out,
-            )?;
+            gemm(&geometry.conv4, rows, &work.patches4, &layers.conv4, out)?;
         }
+        // A dense layer's row is a face.
         let n = faces.len();
         let (hidden1, hidden2) = (work.hidden1.as_mut_slice(), work.hidden2.as_mut_slice());
-        kernels.gemm(
-            &geometry.dense1,
-            n,
-            &work.features,
-            &layers.dense1,
-            *precision,
-            hidden1,
-        )?;
+        gemm(&geometry.dense1, n, &work.features, &layers.dense1, hidden1)?;
+        // In float, whatever the layers before are in: the output layer is.
         kernels.gemm(
             &geometry.dense2,
             n,
@@ -275,7 +253,7 @@ impl Classifier for Packed {
     fn classify(&mut self, faces: &[Face]) -> Result<Vec<Logits>, EngineError> {
         let mut logits = Vec::with_capacity(faces.len());
         for chunk in faces.chunks(CHUNK) {
-            self.chunk(chunk, &mut logits)
+            self.run_chunk(chunk, &mut logits)
                 .map_err(|what| EngineError::Packed(format!("internal: {what} does not fit")))?;
         }
         Ok(logits)

@@ -1,11 +1,14 @@
-//! Folded weights → tiles in the order the loops read them, in the engine's precision.
+//! Folded weights → panels of tiles in the order in which the kernels read them, in the engine's precision.
 
 use super::{
     Precision,
-    geometry::{CHANNELS2, CHANNELS3, FEATURES, HIDDEN},
-    kernels::{Bytes, CHANNELS1, First, ROWS, STEP, TILE, Weights},
+    geometry::{CHANNELS1, CHANNELS2, CHANNELS3, HIDDEN, ROWS, STEP, TILE},
+    kernels::{Bytes, Conv1Weights, PackedWeights},
 };
-use crate::{emotion::CLASSES, network::Folded};
+use crate::{
+    emotion::CLASSES,
+    network::{Folded, LAYERS},
+};
 
 /// Largest value of each 8-bit activation: after the four convolutions and the first dense layer. A value `x`
 /// is stored as `round(255 · x / largest)`.
@@ -14,18 +17,18 @@ pub type Ranges = [f32; 5];
 /// All layers, packed.
 #[derive(Debug)]
 pub(super) struct Layers {
-    pub(super) conv1: First,
-    pub(super) conv2: Weights,
-    pub(super) conv3: Weights,
-    pub(super) conv4: Weights,
-    pub(super) dense1: Weights,
-    pub(super) dense2: Weights,
+    pub(super) conv1: Conv1Weights,
+    pub(super) conv2: PackedWeights,
+    pub(super) conv3: PackedWeights,
+    pub(super) conv4: PackedWeights,
+    pub(super) dense1: PackedWeights,
+    pub(super) dense2: PackedWeights,
     /// `[512][7]` and a column of zeros; in float.
     pub(super) output: Vec<[f32; CLASSES + 1]>,
     pub(super) output_bias: [f32; CLASSES],
 }
 
-/// Value of one 8-bit step for each range.
+/// Value of one 8-bit step.
 fn step(largest: f32) -> f32 {
     largest / 255.0
 }
@@ -42,19 +45,11 @@ impl Layers {
         ranges: Option<&Ranges>,
     ) -> Result<Self, String> {
         let [conv1, conv2, conv3, conv4, dense1, dense2, output] = layers else {
-            return Err(format!("{} layers; 7 are wanted", layers.len()));
+            return Err(format!("{} layers; expected 7", layers.len()));
         };
-        let sizes = [
-            (conv1, CHANNELS1, 9),
-            (conv2, CHANNELS2, 25 * CHANNELS1),
-            (conv3, CHANNELS3, 9 * CHANNELS2),
-            (conv4, CHANNELS3, 9 * CHANNELS3),
-            (dense1, HIDDEN[0], FEATURES),
-            (dense2, HIDDEN[1], HIDDEN[0]),
-            (output, CLASSES, HIDDEN[1]),
-        ];
-        for (i, (layer, outputs, inputs)) in sizes.into_iter().enumerate() {
-            if layer.weight.len() != outputs * inputs || layer.bias.len() != outputs {
+        for (i, (layer, spec)) in layers.iter().zip(&LAYERS).enumerate() {
+            let weights: usize = spec.weight_shape().iter().product();
+            if layer.weight.len() != weights || layer.bias.len() != spec.outputs {
                 return Err(format!("layer {} is not of this network's size", i + 1));
             }
             if !layer.weight.iter().chain(&layer.bias).all(|w| w.is_finite()) {
@@ -68,21 +63,22 @@ impl Layers {
         };
         // Steps of what goes into and comes out of layer `i` (of 1–5: the matrix products).
         let steps = |i: usize| ranges.map(|r| (step(r[i - 1]), r.get(i).map_or(1.0, |x| step(*x))));
+        // The first layer computes in float, but writes steps.
         let first = ranges.map_or(1.0, |r| 1.0 / step(r[0]));
-        let packer = Packer { precision };
+        let pack = |layer, order: &[usize], steps| pack_layer(precision, layer, order, steps);
         Ok(Self {
-            conv1: First {
+            conv1: Conv1Weights {
                 weight: Box::new(std::array::from_fn(|t| {
                     std::array::from_fn(|c| conv1.weight[c * 9 + t] * first)
                 })),
                 bias: std::array::from_fn(|c| conv1.bias[c] * first),
             },
-            conv2: packer.weights(conv2, &conv_order(CHANNELS1, 25), steps(1)),
-            conv3: packer.weights(conv3, &conv_order(CHANNELS2, 9), steps(2)),
-            conv4: packer.weights(conv4, &conv_order(CHANNELS3, 9), steps(3)),
+            conv2: pack(conv2, &conv_order(CHANNELS1, 25), steps(1)),
+            conv3: pack(conv3, &conv_order(CHANNELS2, 9), steps(2)),
+            conv4: pack(conv4, &conv_order(CHANNELS3, 9), steps(3)),
             // Flattened channel by channel in the file, pixel by pixel here.
-            dense1: packer.weights(dense1, &conv_order(CHANNELS3, 4), steps(4)),
-            dense2: packer.weights(dense2, &(0..HIDDEN[0]).collect::<Vec<_>>(), steps(5)),
+            dense1: pack(dense1, &conv_order(CHANNELS3, 4), steps(4)),
+            dense2: pack(dense2, &(0..HIDDEN[0]).collect::<Vec<_>>(), steps(5)),
             output: (0..HIDDEN[1])
                 .map(|k| {
                     std::array::from_fn(|c| {
@@ -99,73 +95,72 @@ impl Layers {
     }
 }
 
-/// Index into a file's row `[inputs][taps]` of each value in our order, `[taps][inputs]`.
+/// Index into a file's row `[inputs][taps]` of each value in the kernels' order, `[taps][inputs]`.
 fn conv_order(inputs: usize, taps: usize) -> Vec<usize> {
     (0..taps)
         .flat_map(|t| (0..inputs).map(move |c| c * taps + t))
         .collect()
 }
 
-struct Packer {
+/// `order` has, for each position along K, the column of the file's weight matrix; `steps` are those of
+/// input and output for int8.
+fn pack_layer(
     precision: Precision,
-}
-
-impl Packer {
-    /// `order` names, for each position along K, the column of the file's weight matrix; `steps` are those of
-    /// input and output for int8.
-    fn weights(&self, layer: &Folded, order: &[usize], steps: Option<(f32, f32)>) -> Weights {
-        let inputs = order.len();
-        let outputs = layer.bias.len();
-        let bytes = self.precision.bytes();
-        let n_tiles = outputs / ROWS;
-        let k_steps = inputs * bytes / STEP;
-        let mut tiles = Bytes::zeroed(n_tiles * k_steps * TILE);
-        let mut scale = Vec::new();
-        let mut bias = layer.bias.clone();
-        let rows: Vec<&[f32]> = layer.weight.chunks_exact(inputs).collect();
-        let mut inverse = vec![1.0; outputs];
-        if let Some((step_in, step_out)) = steps {
-            for (c, row) in rows.iter().enumerate() {
-                // Symmetric, per output channel.
-                let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
-                let step_weight = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-                inverse[c] = 1.0 / step_weight;
-                scale.push(step_weight * step_in / step_out);
-                bias[c] /= step_out;
-            }
-        }
-        let per_quad = 4 / bytes;
-        let out = tiles.as_mut_slice();
+    layer: &Folded,
+    order: &[usize],
+    steps: Option<(f32, f32)>,
+) -> PackedWeights {
+    let inputs = order.len();
+    let outputs = layer.bias.len();
+    let bytes = precision.bytes();
+    let n_tiles = outputs / ROWS;
+    let k_steps = inputs * bytes / STEP;
+    let mut tiles = Bytes::zeroed(n_tiles * k_steps * TILE);
+    let mut scale = Vec::new();
+    let mut bias = layer.bias.clone();
+    let rows: Vec<&[f32]> = layer.weight.chunks_exact(inputs).collect();
+    let mut inverse = vec![1.0; outputs];
+    if let Some((step_in, step_out)) = steps {
         for (c, row) in rows.iter().enumerate() {
-            for (k, column) in order.iter().enumerate() {
-                let tile = c / ROWS * k_steps + k * bytes / STEP;
-                let quad = k / per_quad % ROWS;
-                let at = tile * TILE + quad * STEP + c % ROWS * 4 + k % per_quad * bytes;
-                let value = row[*column];
-                let place = &mut out[at..at + bytes];
-                match self.precision {
-                    Precision::F32 => place.copy_from_slice(&value.to_le_bytes()),
-                    Precision::Bf16 => place.copy_from_slice(&bf16(value).to_le_bytes()),
-                    #[allow(clippy::cast_possible_truncation)]
-                    Precision::Int8 => {
-                        let q = (value * inverse[c]).round_ties_even().clamp(-127.0, 127.0) as i8;
-                        place.copy_from_slice(&q.to_le_bytes());
-                    }
+            // Symmetric, per output channel.
+            let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
+            let step_weight = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            inverse[c] = 1.0 / step_weight;
+            scale.push(step_weight * step_in / step_out);
+            bias[c] /= step_out;
+        }
+    }
+    // Row `quad` of a tile holds, for each of 16 output channels, the four bytes of K that one multiply-add of
+    // the processor takes: one float, two bf16 or four int8.
+    let per_quad = 4 / bytes;
+    let out = tiles.as_mut_slice();
+    for (c, row) in rows.iter().enumerate() {
+        for (k, column) in order.iter().enumerate() {
+            let tile = c / ROWS * k_steps + k * bytes / STEP;
+            let quad = k / per_quad % ROWS;
+            let at = tile * TILE + quad * STEP + c % ROWS * 4 + k % per_quad * bytes;
+            let value = row[*column];
+            let element = &mut out[at..at + bytes];
+            match precision {
+                Precision::F32 => element.copy_from_slice(&value.to_le_bytes()),
+                Precision::Bf16 => element.copy_from_slice(&bf16(value).to_le_bytes()),
+                Precision::Int8 => {
+                    let q = (value * inverse[c]).round_ties_even().clamp(-127.0, 127.0) as i8;
+                    element.copy_from_slice(&q.to_le_bytes());
                 }
             }
         }
-        Weights {
-            tiles,
-            k_steps,
-            n_tiles,
-            scale,
-            bias,
-        }
+    }
+    PackedWeights {
+        tiles,
+        k_steps,
+        n_tiles,
+        scale,
+        bias,
     }
 }
 
 /// Nearest bfloat16 of a finite value, ties to even.
-#[allow(clippy::cast_possible_truncation)]
 fn bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) as u16
@@ -196,7 +191,7 @@ mod tests {
         assert!(
             Layers::pack(&[], Precision::F32, None)
                 .unwrap_err()
-                .contains("7 are wanted")
+                .contains("expected 7")
         );
         let plain = |o: usize, i: usize| Folded {
             weight: vec![0.1; o * i],

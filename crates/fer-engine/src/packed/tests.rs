@@ -5,12 +5,12 @@ use tch::Device;
 
 use super::*;
 use crate::{
-    FoldedModule, drawn_faces,
+    drawn_faces,
     emotion::Probabilities,
     network::{Folded, FoldedNetwork},
     select::tolerance,
     testing::{INPUT, random_weights},
-    to_input, to_logits,
+    torchscript::{FoldedModule, to_input, to_logits},
 };
 
 fn network() -> FoldedNetwork {
@@ -260,7 +260,7 @@ fn calibration_finds_the_range_of_the_activations() {
     assert!((ratio - 2.0).abs() < 0.05, "{ratio}");
     assert!(calibrate(&network, "abc", &[]).is_err());
     let text = serde_json::to_string(&one).unwrap();
-    assert_eq!(serde_json::from_str::<Calibration>(&text).unwrap(), one);
+    assert_eq!(serde_json::from_str::<QuantRanges>(&text).unwrap(), one);
 }
 
 #[test]

@@ -1,20 +1,20 @@
-//! Which packed engines are worth a trial.
+//! The packed engines to try.
 
 use tch::Device;
 
 use crate::{
-    Calibration, EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, packed::Ranges,
+    EngineError, FoldedNetwork, ModelFolder, Packed, Precision, PrecisionRequest, QuantRanges, packed::Ranges,
 };
 
-/// Accuracy that int8 may cost and still be chosen by itself, in percentage points.
+/// Accuracy that int8 may cost and still be chosen automatically, in percentage points.
 pub const INT8_COST_LIMIT: f64 = 0.3;
 
-/// Every packed engine that the flag, the processor and the folder allow, of the precisions that are `wanted`.
+/// Every packed engine that the flag, the processor and the folder allow, of the precisions that `include` accepts.
 pub(super) fn packed(
     folder: &ModelFolder,
     device: Device,
     request: PrecisionRequest,
-    wanted: impl Fn(Precision) -> bool,
+    include: impl Fn(Precision) -> bool,
 ) -> Result<Vec<Packed>, EngineError> {
     if device != Device::Cpu {
         return Err(EngineError::Packed(
@@ -25,7 +25,7 @@ pub(super) fn packed(
     let mut built = Vec::new();
     for precision in Precision::ALL
         .into_iter()
-        .filter(|p| request.allows(*p) && wanted(*p))
+        .filter(|p| request.allows(*p) && include(*p))
     {
         let ranges = if precision == Precision::Int8 {
             match int8_ranges(folder, request) {
@@ -48,23 +48,23 @@ pub(super) fn packed(
     Ok(built)
 }
 
-/// Whether int8 would be among the candidates, as far as folder and flag have a say.
+/// Whether folder and flag allow int8; the processor may not.
 pub(super) fn offers_int8(folder: &ModelFolder, device: Device, request: PrecisionRequest) -> bool {
     let allowed = device == Device::Cpu && folder.weights().is_some() && request.allows(Precision::Int8);
     allowed && int8_ranges(folder, request).is_ok()
 }
 
-/// The ranges of `model.int8.json`; when choosing freely, only if their cost is known and within the limit.
+/// The ranges of `model.int8.json`; with `auto`, only if int8's cost is known and within the limit.
 fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges, EngineError> {
     let unfit = |reason: String| EngineError::Packed(reason);
-    let Some(calibration) = Calibration::load(folder)? else {
+    let Some(quantised) = QuantRanges::load(folder)? else {
         return Err(unfit(
             "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
         ));
     };
     if request == PrecisionRequest::Auto {
-        match calibration.cost.map(|c| c.points()) {
-            None => return Err(unfit("what int8 costs in accuracy was not measured".to_owned())),
+        match quantised.cost.map(|c| c.points()) {
+            None => return Err(unfit("int8's cost in accuracy was not measured".to_owned())),
             Some(p) if p > INT8_COST_LIMIT => {
                 return Err(unfit(format!(
                     "int8 costs {p:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
@@ -73,5 +73,5 @@ fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges
             Some(_) => {}
         }
     }
-    calibration.ranges().map_err(unfit)
+    quantised.ranges().map_err(unfit)
 }

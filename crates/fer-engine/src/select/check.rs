@@ -1,9 +1,9 @@
-//! Whether a candidate answers as the TorchScript forward does.
+//! Whether a candidate agrees with the TorchScript forward.
 
-use crate::{Classifier, EngineError, Logits, Packed, Precision, emotion::Probabilities, temper};
+use crate::{Classifier, EngineError, Logits, Packed, Precision, apply_temperature, emotion::Probabilities};
 use fer_image::Face;
 
-/// How far a probability may be from the TorchScript forward's.
+/// The largest accepted difference of a probability from the TorchScript forward's.
 #[must_use]
 pub const fn tolerance(precision: Precision) -> f32 {
     match precision {
@@ -13,7 +13,7 @@ pub const fn tolerance(precision: Precision) -> f32 {
     }
 }
 
-/// The largest difference of a probability, and why the candidate is refused if it is: a difference over
+/// The largest difference of a probability. With it, as an error, why the candidate is refused: a difference over
 /// [`tolerance`], or another label where the reference's two likeliest are further apart than that.
 pub(super) fn disagreement(
     candidate: &mut Packed,
@@ -23,7 +23,7 @@ pub(super) fn disagreement(
 ) -> Result<f32, (f32, String)> {
     let got = candidate
         .classify(probes)
-        .and_then(|l| probabilities(&temper(l, temperature)))
+        .and_then(|l| probabilities(&apply_temperature(l, temperature)))
         .map_err(|e| (f32::INFINITY, e.to_string()))?;
     let name = candidate.precision().name();
     let bound = tolerance(candidate.precision());
@@ -40,14 +40,11 @@ pub(super) fn disagreement(
         ));
     }
     for (a, b) in got.iter().zip(reference) {
-        let (label, top) = b.top();
-        let second = b
-            .values()
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| *i != label.index())
-            .map(|(_, p)| *p);
-        let margin = top - second.fold(0.0, f32::max);
+        let mut sorted = *b.values();
+        sorted.sort_by(f32::total_cmp);
+        let [.., second, top] = sorted;
+        // The label may differ only where the reference itself is nearly undecided.
+        let (label, margin) = (b.top().0, top - second);
         if a.top().0 != label && margin > bound {
             return Err((
                 largest,

@@ -1,17 +1,16 @@
-//! Which engine serves: candidates are checked against the TorchScript forward, timed, and the fastest that
-//! agrees is taken.
+//! Which engine serves: candidates are checked against the TorchScript forward and timed; the fastest that
+//! agrees serves.
 
 mod candidates;
 mod check;
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tch::Device;
 
 use super::{
     Classifier, EngineError, EngineInfo, EngineRequest, ModelFolder, Packed, Precision, PrecisionRequest,
-    Tempered, TorchScript, drawn_faces, temper,
+    TorchScript, WithTemperature, apply_temperature, drawn_faces,
 };
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
@@ -20,15 +19,15 @@ pub use check::tolerance;
 use check::{disagreement, probabilities};
 use fer_image::Face;
 
-/// Pictures on which a candidate must agree.
+/// Faces on which a candidate must agree.
 const PROBES: usize = 24;
-/// Batch sizes that are timed: a lone request, and a busy server.
+/// Batch sizes that are timed: a single request, and a busy server.
 const BATCHES: [usize; 2] = [1, 8];
 /// Time for each candidate and batch size.
 const TIMING: Duration = Duration::from_millis(30);
 
-/// What was found out about a candidate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The result of checking and timing a candidate.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// `torchscript` or `packed`.
     pub engine: &'static str,
@@ -36,11 +35,11 @@ pub struct Trial {
     pub precision: &'static str,
     /// Instructions it computes with; `None` for TorchScript.
     pub instructions: Option<&'static str>,
-    /// Largest difference of a probability from the TorchScript forward's on the probe pictures.
+    /// Largest difference of a probability from the TorchScript forward's on the probe faces.
     pub largest_difference: f32,
-    /// Images per second at batch 1 and 8; absent if it was not timed, at 8 also if it had lost at 1.
+    /// Images per second at batch sizes 1 and 8; absent if it was not timed, at 8 also if it lost at 1.
     pub images_per_second: [Option<f64>; 2],
-    /// Why it is out of the question, if it is.
+    /// Why it cannot serve, if so.
     pub refused: Option<String>,
 }
 
@@ -63,16 +62,16 @@ enum Blueprint {
     Packed(Box<Packed>),
 }
 
-/// What serves while a model is loaded again.
+/// The engine that serves while a model is reloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incumbent {
     /// Its engine.
     pub info: EngineInfo,
-    /// Whether its folder had int8 on offer.
+    /// Whether its folder offered int8.
     pub int8: bool,
 }
 
-/// The engine that serves, as something that each worker builds its own from.
+/// The engine to serve with: each worker builds its own from it.
 #[derive(Debug)]
 pub struct Chosen {
     blueprint: Blueprint,
@@ -82,7 +81,8 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// A new engine that gives calibrated logits (the folder's temperature); call it on the thread that will run it. Packed weights are shared.
+    /// A new engine that gives calibrated logits (the folder's temperature); call it on the thread that will run it.
+    /// Packed weights are shared.
     ///
     /// # Errors
     /// As [`TorchScript::load`].
@@ -91,35 +91,35 @@ impl Chosen {
             Blueprint::TorchScript(folder, device) => Box::new(TorchScript::load(folder, *device)?),
             Blueprint::Packed(prototype) => Box::new(prototype.twin()),
         };
-        Ok(Box::new(Tempered::new(engine, self.temperature)))
+        Ok(Box::new(WithTemperature::new(engine, self.temperature)))
     }
 
-    /// What was chosen.
+    /// The chosen engine.
     #[must_use]
     pub const fn info(&self) -> &EngineInfo {
         &self.serves.info
     }
 
-    /// What the next [`select`] has as its incumbent.
+    /// The incumbent of the next [`select`].
     #[must_use]
     pub const fn serves(&self) -> &Incumbent {
         &self.serves
     }
 
-    /// What was tried, in the order tried.
+    /// The candidates in the order in which they were tried.
     #[must_use]
     pub fn trials(&self) -> &[Trial] {
         &self.trials
     }
 }
 
-/// What candidates are compared with: the TorchScript forward of the probe pictures.
+/// The reference for candidates: the TorchScript forward of the probe faces.
 struct Reference {
     torchscript: TorchScript,
     probes: Vec<Face>,
     probabilities: Vec<Probabilities>,
     temperature: f64,
-    /// Whether the folder has int8 on offer.
+    /// Whether the folder offers int8.
     int8: bool,
 }
 
@@ -128,8 +128,8 @@ impl Reference {
         let mut torchscript = TorchScript::load(folder, device)?;
         let probes = drawn_faces(PROBES);
         let temperature = folder.manifest().temperature();
-        // What is compared is what will be served, so the temperature counts here too.
-        let probabilities = probabilities(&temper(torchscript.classify(&probes)?, temperature))?;
+        // The probabilities compared are those that will be served, so the temperature is applied here too.
+        let probabilities = probabilities(&apply_temperature(torchscript.classify(&probes)?, temperature))?;
         Ok(Self {
             torchscript,
             probes,
@@ -166,7 +166,7 @@ impl Reference {
         })
     }
 
-    /// Lets TorchScript itself (`None`) or a candidate serve.
+    /// The choice of TorchScript itself (`None`) or a candidate.
     fn choose(
         self,
         folder: &ModelFolder,
@@ -215,15 +215,15 @@ impl Reference {
 }
 
 /// Builds, checks and times the candidates that the flags, the device, the processor and the folder allow, and
-/// takes the fastest; logs each of them. A single candidate is checked but not timed.
+/// chooses the fastest; logs each of them. A single candidate is checked but not timed.
 ///
-/// On a reload the `incumbent`, which serves the model before, is taken again if it agrees, and no other is built or timed:
-/// beside requests the timing would be of the load, a slower engine would stay until the next reload, and the work
-/// would be taken from the requests. That is for packed engines whose folder had no less on offer: what served because
-/// weights by name or int8's scales were missing must not go on serving once they are there.
+/// On a reload, the engine that serves (`incumbent`) is kept if it agrees with the new model, and no other is built or
+/// timed: while requests are served, the timing would measure the load, might choose a slower engine until the next
+/// reload, and would take time from the requests. Only a packed engine is kept, and only if the new folder offers no
+/// more than the old one: a fallback engine is re-evaluated once the missing file is present.
 ///
 /// # Errors
-/// [`EngineError`] if `model.pt` does not run, or what was asked for by name cannot be had or does not agree.
+/// [`EngineError`] if `model.pt` does not run, or the engine asked for by name is not available or does not agree.
 pub fn select(
     folder: &ModelFolder,
     device: Device,
@@ -278,10 +278,10 @@ pub fn select(
         )));
     }
     let timed = agreeing.len() + usize::from(with_torchscript) > 1;
-    // Seconds, and who needs them; nobody is TorchScript.
+    // Lowest cost so far and its packed candidate; `None` is TorchScript.
     let mut best = (f64::INFINITY, (!with_torchscript).then_some(0));
     if timed {
-        // The fastest as a rule first: who loses at batch 1 already costs no more time.
+        // In reverse, the usually fastest first: an engine that loses at batch size 1 is not timed at size 8.
         for (position, (trial, candidate)) in agreeing.iter_mut().enumerate().rev() {
             let speed = time(candidate, &reference.probes, best.0)?;
             trials[*trial].images_per_second = speed;
@@ -305,7 +305,7 @@ pub fn select(
     Ok(reference.choose(folder, device, winner, trials))
 }
 
-/// Seconds for an image alone and one in a batch of eight: both count the same. Infinite if it was not timed.
+/// Seconds for an image alone plus one in a batch of eight: both count the same. Infinite if not timed.
 fn cost(images_per_second: &[Option<f64>; 2]) -> f64 {
     images_per_second
         .iter()
@@ -313,8 +313,9 @@ fn cost(images_per_second: &[Option<f64>; 2]) -> f64 {
         .sum()
 }
 
-/// Images per second at each of [`BATCHES`]: the median of what fits into [`TIMING`], after one run to warm up. Ends
-/// early where batch 1 alone twice takes more than `best`, the [`cost`] of another candidate: it has lost.
+/// Images per second at each of [`BATCHES`]: the median of the runs that fit into [`TIMING`], after one warm-up run. Ends
+/// early if batch 1 alone takes longer than `best`, the [`cost`] of another candidate, in both of the first two runs: it
+/// has lost.
 fn time(engine: &mut dyn Classifier, probes: &[Face], best: f64) -> Result<[Option<f64>; 2], EngineError> {
     let mut speeds = [None; 2];
     let mut run = |batch: usize| -> Result<f64, EngineError> {
@@ -326,7 +327,6 @@ fn time(engine: &mut dyn Classifier, probes: &[Face], best: f64) -> Result<[Opti
         let first = run(batch)?;
         let start = Instant::now();
         let mut seconds = vec![run(batch)?];
-        #[allow(clippy::cast_precision_loss)]
         let images = batch as f64;
         let lost = batch == 1 && first.min(seconds[0]) > best;
         while !lost && (seconds.len() < 3 || start.elapsed() < TIMING) {

@@ -2,8 +2,8 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    Calibration, FILE_SAFETENSORS, FoldedNetwork,
-    packed::{Cost, FILE_CALIBRATION, Isa, calibrate},
+    FILE_SAFETENSORS, FoldedNetwork, QuantRanges,
+    packed::{Cost, FILE_QUANT_RANGES, Isa, calibrate},
     testing::random_folder,
 };
 
@@ -11,13 +11,13 @@ fn folder(path: &Path) -> ModelFolder {
     random_folder(path, 3)
 }
 
-fn write_calibration(folder: &ModelFolder, change: impl FnOnce(&mut Calibration)) {
+fn write_calibration(folder: &ModelFolder, change: impl FnOnce(&mut QuantRanges)) {
     let network = FoldedNetwork::load(folder).unwrap();
     let weights = &folder.manifest().files[FILE_SAFETENSORS].sha256;
     let mut calibration = calibrate(&network, weights, &drawn_faces(8)).unwrap();
     change(&mut calibration);
     std::fs::write(
-        folder.file(FILE_CALIBRATION),
+        folder.file(FILE_QUANT_RANGES),
         serde_json::to_vec(&calibration).unwrap(),
     )
     .unwrap();
@@ -180,7 +180,7 @@ fn what_is_asked_for_by_name_is_given() {
     let int8 = chosen(&folder, EngineRequest::Auto, PrecisionRequest::Int8)
         .unwrap_err()
         .to_string();
-    assert!(int8.contains(FILE_CALIBRATION), "{int8}");
+    assert!(int8.contains(FILE_QUANT_RANGES), "{int8}");
 }
 
 #[test]
@@ -251,11 +251,11 @@ fn a_calibration_of_other_weights_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     write_calibration(&folder, |c| c.weights_sha256 = "0".repeat(64));
-    let error = Calibration::load(&folder).unwrap_err().to_string();
+    let error = QuantRanges::load(&folder).unwrap_err().to_string();
     assert!(error.contains("other weights"), "{error}");
-    std::fs::write(folder.file(FILE_CALIBRATION), "{").unwrap();
+    std::fs::write(folder.file(FILE_QUANT_RANGES), "{").unwrap();
     assert!(
-        Calibration::load(&folder)
+        QuantRanges::load(&folder)
             .unwrap_err()
             .to_string()
             .contains("not a calibration")

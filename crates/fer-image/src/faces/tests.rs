@@ -1,13 +1,16 @@
-//! The detector on the photo that the `rustface` crate carries (the Solvay conference of 1927: 29 people),
-//! against that crate itself, and on pictures without faces.
+//! The detector on the photo in the `rustface` crate's package (the Solvay conference of 1927: 29 people),
+//! against that crate itself, and on images without faces.
 
 use std::sync::OnceLock;
 
 use image::{GrayImage, ImageFormat, imageops};
 use proptest::prelude::*;
 
-use super::*;
-use crate::{Limits, decode_luma};
+use super::{
+    seeta::{Gray, MODEL},
+    *,
+};
+use crate::{Limits, LumaImage, decode_luma, tests::draw::exif};
 
 #[path = "../../../../tests/support/rustface.rs"]
 mod rustface_package;
@@ -105,7 +108,7 @@ fn finds_what_rustface_finds() {
             .collect();
         let ours: Vec<_> = seeta()
             .cascade
-            .detect(Plane::new(&picture, width as usize, height as usize))
+            .detect(Gray::new(&picture, width as usize, height as usize))
             .iter()
             .map(|w| {
                 (
@@ -162,9 +165,7 @@ fn jpeg_and_exif_orientation_give_the_same_faces() {
         };
         let mut jpeg = Vec::new();
         let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
-        let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
-        image::ImageEncoder::set_exif_metadata(&mut encoder, exif).unwrap();
+        image::ImageEncoder::set_exif_metadata(&mut encoder, exif(orientation)).unwrap();
         encoder.encode_image(&stored).unwrap();
         let picture = decode_luma(&jpeg, &Limits::default()).unwrap();
         assert_eq!((picture.width(), picture.height()), part.dimensions());

@@ -3,7 +3,7 @@
 use image::{DynamicImage, ExtendedColorType as Color, GrayImage, metadata::Orientation};
 
 use super::{
-    draw::{encode, encode_with_exif, exif, face, png, png_chunk, tiff, to_rgb, to_rgba},
+    draw::{encode, encode_with_exif, exif, face, png, png_chunk, tiff, to_rgb, to_rgba, zlib},
     *,
 };
 
@@ -190,12 +190,12 @@ fn palettes_and_few_bits_work() {
         0b0101_0101,
     ];
     let extra: [([u8; 4], &[u8]); 2] = [(*b"PLTE", &[90, 90, 90, 10, 20, 30]), (*b"tRNS", &[255, 0])];
-    let file = png((48, 48), 1, 3, &extra, &row.repeat(48));
+    let file = png((48, 48), 1, 3, &extra, &zlib(&row, 48));
     assert_eq!(face_of(&file).0[..], [90, 255].repeat(1152));
     // Four-bit gray, no palette.
     let row: Vec<u8> = [0].into_iter().chain([0x0F; 24]).collect();
     assert_eq!(
-        face_of(&png((48, 48), 4, 0, &[], &row.repeat(48))).0[..],
+        face_of(&png((48, 48), 4, 0, &[], &zlib(&row, 48))).0[..],
         [0, 255].repeat(1152)
     );
     // Plain text and bit-packed PBM: 1 is black.

@@ -5,7 +5,7 @@ use image::ExtendedColorType as Color;
 use proptest::prelude::*;
 
 use super::{
-    draw::{encode, encode_with_exif, exif, face, flat_jpeg, png, tiff, to_rgb, to_rgba, webp},
+    draw::{encode, encode_with_exif, exif, face, flat_jpeg, png, tiff, to_rgb, to_rgba, webp, zlib},
     variants::animated_webp,
     *,
 };
@@ -40,7 +40,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Vec<u8>)> {
                 1,
                 3,
                 &[(*b"PLTE", &[9, 8, 7, 200, 100, 50]), (*b"tRNS", &[255, 9])],
-                &[0, 0x55, 0, 0xAA],
+                &zlib(&[0, 0x55, 0, 0xAA], 1),
             ),
         ),
         ("webp", encode(Format::WebP, Color::Rgb8, 9, 7, &rgb)),
@@ -184,7 +184,7 @@ pub(crate) fn claims(width: u16, height: u16) -> Vec<(&'static str, Vec<u8>)> {
             "jpeg",
             patch(jpeg, frame, &[height.to_be_bytes(), width.to_be_bytes()].concat()),
         ),
-        ("png", png((w, h), 8, 2, &[], &[0])),
+        ("png", png((w, h), 8, 2, &[], &zlib(&[0], 1))),
         (
             "gif",
             patch(encode(Format::Gif, Color::Rgb8, 2, 2, &rgb), 6, &le16),
@@ -208,8 +208,8 @@ pub(crate) fn claims(width: u16, height: u16) -> Vec<(&'static str, Vec<u8>)> {
         (
             "webp canvas",
             webp(&[
-                (b"VP8X", &[&[0; 4][..], &canvas(w), &canvas(h)].concat()),
-                (b"VP8L", &[0x2F, 0, 0, 0, 0]),
+                (*b"VP8X", &[&[0; 4][..], &canvas(w), &canvas(h)].concat()),
+                (*b"VP8L", &[0x2F, 0, 0, 0, 0]),
             ]),
         ),
     ]
@@ -230,12 +230,12 @@ fn claimed_sizes_are_refused_from_the_header() {
     // WebP's two bitstreams can say 16,383 at most; both alone and inside a small canvas.
     let lossy = [&WEBP_LOSSY[20..26], &[0xFF, 0x3F, 0xFF, 0x3F]].concat();
     let lossless = [0x2F, 0xFE, 0xBF, 0xFF, 0x0F];
-    let canvas: (&[u8; 4], &[u8]) = (b"VP8X", &[0, 0, 0, 0, 15, 0, 0, 15, 0, 0]);
+    let canvas: ([u8; 4], &[u8]) = (*b"VP8X", &[0, 0, 0, 0, 15, 0, 0, 15, 0, 0]);
     for file in [
-        webp(&[(b"VP8 ", &lossy)]),
-        webp(&[(b"VP8L", &lossless)]),
-        webp(&[canvas, (b"VP8 ", &lossy)]),
-        webp(&[canvas, (b"VP8L", &lossless)]),
+        webp(&[(*b"VP8 ", &lossy)]),
+        webp(&[(*b"VP8L", &lossless)]),
+        webp(&[canvas, (*b"VP8 ", &lossy)]),
+        webp(&[canvas, (*b"VP8L", &lossless)]),
     ] {
         let result = decode(&file, &Limits::default());
         assert!(
@@ -259,9 +259,9 @@ fn a_webp_frame_whose_bitstream_has_another_size_is_damaged() {
     let animation = |side: u8| {
         let frame = [&head(side)[..], &WEBP_LOSSY_ALPHA[30..]].concat();
         webp(&[
-            (b"VP8X", &[0x12, 0, 0, 0, side - 1, 0, 0, side - 1, 0, 0]),
-            (b"ANIM", &[0; 6]),
-            (b"ANMF", &frame),
+            (*b"VP8X", &[0x12, 0, 0, 0, side - 1, 0, 0, side - 1, 0, 0]),
+            (*b"ANIM", &[0; 6]),
+            (*b"ANMF", &frame),
         ])
     };
     assert_eq!(luma_of(&animation(16)).pixels.len(), 256);
@@ -293,7 +293,7 @@ fn a_lossless_webp_has_no_more_bytes_than_its_pixels() {
     let long = |length: usize| {
         let mut stream = pixels.to_vec();
         stream.resize(length, 0);
-        decode(&webp(&[(b"VP8L", &stream)]), &Limits::default()).unwrap_err()
+        decode(&webp(&[(*b"VP8L", &stream)]), &Limits::default()).unwrap_err()
     };
     assert_eq!(reason_of(&long(20 << 10)), Some(Reason::TooMuchMemory));
     assert_ne!(reason_of(&long(16 << 10)), Some(Reason::TooMuchMemory));
@@ -304,7 +304,7 @@ fn a_webp_of_frames_in_frames_is_damaged_however_deep() {
     const LEVELS: u32 = 1_000_000;
     let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
     for level in (0..LEVELS).rev() {
-        file.extend(b"ANMF");
+        file.extend(*b"ANMF");
         file.extend((16 + 24 * level).to_le_bytes());
         file.extend([0; 16]);
     }

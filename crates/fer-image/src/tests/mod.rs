@@ -1,8 +1,8 @@
-//! Tests of the whole way from bytes to face, with pictures drawn here.
+//! Tests of the whole way from bytes to face, with images drawn here.
 
 use super::*;
 
-mod draw;
+pub(crate) mod draw;
 mod formats;
 pub(crate) mod hostile;
 mod pixels;
@@ -25,7 +25,7 @@ fn luma_of(bytes: &[u8]) -> LumaImage {
     decode_luma(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{error}: {:?}", error.detail()))
 }
 
-/// Largest difference of two pictures' pixels.
+/// Largest difference of two images' pixels.
 fn distance(a: &[u8], b: &[u8]) -> u8 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)

@@ -6,6 +6,7 @@ use super::{
     draw::{encode, face},
     *,
 };
+use crate::decode::{luma, orient};
 
 #[test]
 fn luma_is_bt601_rounded_and_exact_for_gray() {

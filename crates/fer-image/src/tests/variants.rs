@@ -3,7 +3,7 @@
 use image::ExtendedColorType as Color;
 
 use super::{
-    draw::{encode, face, flat_jpeg, png, riff_chunks, tiff, to_rgb, webp},
+    draw::{encode, face, flat_jpeg, png, riff_chunks, tiff, to_rgb, webp, zlib},
     *,
 };
 
@@ -61,7 +61,7 @@ fn jpeg_colour_spaces_agree() {
 
 #[test]
 fn tiff_variants() {
-    let gray = |tags: &[(u16, &[u16])], strip: &[u8]| luma_of(&tiff(2, 1, tags, strip)).into_pixels();
+    let gray = |tags: &[(u16, &[u16])], strip: &[u8]| luma_of(&tiff(2, 1, tags, strip)).pixels;
     // White is zero.
     assert_eq!(
         gray(&[(258, &[8]), (259, &[1]), (262, &[0]), (277, &[1])], &[0, 200]),
@@ -154,7 +154,7 @@ fn lossy_webp_and_first_frames() {
         8,
         0,
         &[(*b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0]), (*b"fcTL", &frame)],
-        &rows,
+        &zlib(&rows, 1),
     );
     assert_eq!(face_of(&apng).0[..], face(48, 48));
 }
@@ -166,12 +166,12 @@ pub(crate) fn animated_webp() -> Vec<u8> {
         // Frame at (0, 0), 48×48, 100 ms; sizes are stored less one.
         let head = [0, 0, 0, 0, 0, 0, 47, 0, 0, 47, 0, 0, 100, 0, 0, 0];
         let length = u32::from_le_bytes(still[16..20].try_into().unwrap()) as usize;
-        [&head[..], &riff_chunks(&[(b"VP8L", &still[20..20 + length])])].concat()
+        [&head[..], &riff_chunks(&[(*b"VP8L", &still[20..20 + length])])].concat()
     };
     webp(&[
-        (b"VP8X", &[0x02, 0, 0, 0, 47, 0, 0, 47, 0, 0]),
-        (b"ANIM", &[0; 6]),
-        (b"ANMF", &frame(&face(48, 48))),
-        (b"ANMF", &frame(&[0; 2304])),
+        (*b"VP8X", &[0x02, 0, 0, 0, 47, 0, 0, 47, 0, 0]),
+        (*b"ANIM", &[0; 6]),
+        (*b"ANMF", &frame(&face(48, 48))),
+        (*b"ANMF", &frame(&[0; 2304])),
     ])
 }

@@ -1,4 +1,5 @@
-// Which loops this processor can run. Compiled without any instruction-set flag.
+// The choice of kernels that this processor can run. Compiled without any instruction-set flag: this code runs
+// before it is known what the processor has.
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -30,6 +31,8 @@ struct Processor {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+    // CPUID leaf 7, EDX: bit 24 is AMX-TILE, bit 22 AMX-BF16, bit 25 AMX-INT8. The tile kernels finish a layer with
+    // AVX-512 BF16 and VNNI, so AMX is offered only along with both.
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     if (!bf16 || !vnni || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return;
     const bool tiles = (edx & (1u << 24)) != 0 && tiles_permitted();
@@ -37,7 +40,9 @@ struct Processor {
     amx_int8 = tiles && (edx & (1u << 25)) != 0;
   }
 
-  // Linux hands out the 8 KiB of tile registers on request, once for the whole process.
+  // The 8 KiB of tile registers are off until the process asks for them (Linux 5.16): without this permission the
+  // first tile instruction raises SIGILL. It holds for all threads of the process. The call is cheap and may be
+  // repeated; containers and old kernels refuse it, and then AMX is not offered.
   static bool tiles_permitted() {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18;

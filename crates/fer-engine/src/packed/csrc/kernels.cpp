@@ -1,6 +1,6 @@
-// The loops for one instruction set. build.rs compiles this file once for each, with that set's flags and
-// FER_NAME. Nothing of the standard library is used and all is in an unnamed namespace: an inline function
-// shared between object files could otherwise be linked in the version that an older processor cannot run.
+// The kernels for one instruction set. build.rs compiles this file once for each, with that set's flags and
+// FER_NAME. Nothing of the standard library is used and all is in an unnamed namespace: otherwise the linker
+// could take an inline function that several object files share from one that an older processor cannot run.
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -92,10 +92,10 @@ inline size_t rows_in(const FerGemm &g, size_t m) {
 #include "vectors.h"
 #endif
 
-// ---- patches ------------------------------------------------------------------------------------------
+// ---- im2col -------------------------------------------------------------------------------------------
 
-void gather(const FerGather *args) {
-  const FerGather &g = *args;
+void im2col(const FerIm2col *args) {
+  const FerIm2col &g = *args;
   uint8_t *out = g.out;
   for (size_t t = 0; t < g.tiles; ++t)
     for (size_t k = 0; k < g.k_steps; ++k)
@@ -116,8 +116,9 @@ void conv1(const FerConv1 *args) {
     for (size_t x = 0; x < SIDE; ++x)
       line[x + 1] = static_cast<float>(c.face[y * SIDE + x]) * c.factor + c.offset;
   }
-  // GROUP registers of channels at a time: their weights stay in registers where there are 32 of them, beside
-  // the sums of the four pixels of a pooling window.
+  // GROUP registers of channels at a time: with 32 registers (AVX-512) their 9 × GROUP weights stay there, along
+  // with the sums of the four pixels of a pooling window. Each of the window's 16 input pixels is broadcast once
+  // and added to every sum that it contributes to; maximum before bias and ReLU gives the same as after.
   constexpr size_t GROUP = LANES == 16 ? 2 : 1;
   const size_t size = element_size(c.out_kind);
   for (size_t channel = 0; channel < 64; channel += GROUP * LANES) {
@@ -132,7 +133,8 @@ void conv1(const FerConv1 *args) {
 #pragma GCC unroll 4
         for (size_t x = 0; x < 4; ++x) {
           const vf value = splat(corner[y * PADDED + x]);
-          // The pixel (y, x) of the window's 4×4 neighbourhood is tap (y−i, x−j) of output (i, j).
+          // The pixel (y, x) of the window's 4×4 neighbourhood is tap (y−i, x−j) of output (i, j). Unrolled, the
+          // conditions are constants and vanish.
 #pragma GCC unroll 4
           for (size_t o = 0; o < 4; ++o) {
             const size_t i = o / 2, j = o % 2;
@@ -161,15 +163,15 @@ void conv1(const FerConv1 *args) {
 #if defined(FER_TABLE_TILES)
 extern const FerKernels FER_JOIN(FER_NAME, _bf16);
 extern const FerKernels FER_JOIN(FER_NAME, _int8);
-const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<true>, conv1, gather};
-const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<false>, conv1, gather};
+const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<true>, conv1, im2col};
+const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<false>, conv1, im2col};
 #elif defined(FER_TABLE_BF16)
 extern const FerKernels FER_JOIN(FER_NAME, _bf16);
-const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<Bf16>, conv1, gather};
+const FerKernels FER_JOIN(FER_NAME, _bf16) = {gemm<Bf16>, conv1, im2col};
 #elif defined(FER_TABLE_INT8)
 extern const FerKernels FER_JOIN(FER_NAME, _int8);
-const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<Int8>, conv1, gather};
+const FerKernels FER_JOIN(FER_NAME, _int8) = {gemm<Int8>, conv1, im2col};
 #else
 extern const FerKernels FER_JOIN(FER_NAME, _f32);
-const FerKernels FER_JOIN(FER_NAME, _f32) = {gemm<F32>, conv1, gather};
+const FerKernels FER_JOIN(FER_NAME, _f32) = {gemm<F32>, conv1, im2col};
 #endif

@@ -1,6 +1,6 @@
-// The packed engine's inner loops, as Rust sees them (src/engine/packed/kernels.rs mirrors every struct).
+// The packed engine's kernels as Rust declares them (../kernels.rs mirrors every struct).
 //
-// No function here throws, allocates or keeps state; all memory belongs to the caller, who has checked every
+// No function here throws, allocates or keeps state; all memory belongs to the caller, which has checked every
 // offset. Weights are laid out in tiles of 1 KiB: 16 rows of 64 bytes, row q holding for each of 16 output
 // channels the four bytes of K (1 float, 2 bf16 or 4 int8) that follow each other at 4q.
 #pragma once
@@ -26,7 +26,7 @@ struct FerGemm {
   const uint32_t *out_off;   // byte offset in `out` of each output row
   uint32_t pool;             // 1: output row j is the maximum of rows 4j … 4j+3
   uint32_t out_kind;         // FerElement of `out` (FER_INT8: unsigned, 0–255)
-  uint32_t rows_outer;       // 1: keep activations and stream the weights; 0: the other way round
+  uint32_t m_outer;          // loop order. 1: keep activations and stream the weights; 0: the other way round
 };
 
 // The first layer: 48×48 gray bytes → scaled → 3×3 convolution, zero padded, 64 channels → 2×2 max pooling
@@ -41,8 +41,8 @@ struct FerConv1 {
   uint32_t out_kind;
 };
 
-// Gathers patches into tiles: row r of tile t, step k comes from in + row_off[16 t + r] + k_off[k], 64 bytes.
-struct FerGather {
+// im2col: copies patches into tiles: row r of tile t, step k comes from in + row_off[16 t + r] + k_off[k], 64 bytes.
+struct FerIm2col {
   const uint8_t *in;
   const uint32_t *row_off;   // [16 · tiles]
   size_t tiles;
@@ -51,17 +51,17 @@ struct FerGather {
   uint8_t *out;              // [tiles][k_steps][16][64]
 };
 
-// One set of loops for one instruction set and element type.
+// The kernels for one instruction set and element type.
 struct FerKernels {
   void (*gemm)(const FerGemm *);
   void (*conv1)(const FerConv1 *);
-  void (*gather)(const FerGather *);
+  void (*im2col)(const FerIm2col *);
 };
 
-// What a set of loops needs; the values are shared with Rust.
+// Instruction sets; the values are those of Rust.
 enum FerIsa : uint32_t { FER_PORTABLE = 0, FER_AVX2 = 1, FER_AVX512 = 2, FER_AMX = 3 };
 
 extern "C" {
-// The loops, or null where this build has none for the pair or the processor cannot run them.
+// The kernels, or null where this build has none for the pair or the processor cannot run them.
 const FerKernels *fer_kernels(uint32_t isa, uint32_t element);
 }

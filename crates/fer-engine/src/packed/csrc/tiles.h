@@ -99,7 +99,7 @@ template <bool BF16> void gemm(const FerGemm *args) {
   // With a single tile its missing rows are not computed; a cut last tile of several is, on memory that the
   // caller has, and its rows are not written.
   configure(tiles == 1 ? g.rows : 16);
-  if (g.rows_outer) {
+  if (g.m_outer) {
     for (size_t m = 0; m < pairs; ++m)
       for (size_t n = 0; n < g.n_tiles; n += 2) square<BF16>(g, 2 * m, n);
   } else {

@@ -84,7 +84,7 @@ template <class T> inline void tile(const FerGemm &g, size_t m, size_t n) {
 template <class T> void gemm(const FerGemm *args) {
   const FerGemm &g = *args;
   const size_t tiles = (g.rows + 15) / 16;
-  if (g.rows_outer) {
+  if (g.m_outer) {
     for (size_t m = 0; m < tiles; ++m)
       for (size_t n = 0; n < g.n_tiles; n += PANELS) tile<T>(g, m, n);
   } else {

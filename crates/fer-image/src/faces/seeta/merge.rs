@@ -1,4 +1,4 @@
-//! Windows, and merging those that show the same thing.
+//! Windows, and merging those that show the same face.
 
 /// A square that may hold a face.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,12 +9,12 @@ pub(in crate::faces) struct Window {
     pub(in crate::faces) y: i32,
     /// Width and height in pixels.
     pub(in crate::faces) side: i32,
-    /// How sure the last classifier was; after merging, the sum over what was merged.
+    /// The last classifier's confidence; after merging, the sum over the merged windows.
     pub(in crate::faces) score: f32,
 }
 
 impl Window {
-    /// The window as a network wants it: outputs 0–1, of which 0.5 leaves everything as it is.
+    /// The window moved and resized by a network's outputs, each 0–1; 0.5 changes nothing.
     pub(super) fn moved(self, score: f32, right: f32, down: f32, grow: f32) -> Self {
         let old = self.side as f32;
         let side = (2.0 * grow * old + 0.5).floor();
@@ -45,32 +45,32 @@ impl Window {
     }
 }
 
-/// Keeps the best of every heap of windows that overlap it by more than `limit`, with the heap's scores added
-/// up; best single window first.
+/// Non-maximum suppression: keeps the best window of every cluster that overlaps it by more than `limit`, with the
+/// cluster's scores added up; best single window first.
 pub(super) fn overlapping(windows: &mut [Window], limit: f32) -> Vec<Window> {
-    heaps(
+    clusters(
         windows,
         limit,
         |best| best,
-        |heap, other| heap.score += other.score,
+        |cluster, other| cluster.score += other.score,
     )
 }
 
-/// As [`overlapping`], but a heap becomes its middle: the mean of its windows by score. Which window of a face
-/// is best is a matter of rounding; where the middle lies is not.
+/// As [`overlapping`], but a cluster becomes its mean, weighted by score. Which window of a face is best depends on
+/// rounding; the mean hardly does.
 pub(super) fn averaged(windows: &mut [Window], limit: f32) -> Vec<Window> {
-    let heaps = heaps(windows, limit, |best| vec![best], Vec::push);
-    heaps.iter().filter_map(|heap| middle(heap)).collect()
+    let clusters = clusters(windows, limit, |best| vec![best], Vec::push);
+    clusters.iter().filter_map(|cluster| mean(cluster)).collect()
 }
 
-fn middle(heap: &[Window]) -> Option<Window> {
-    let score: f32 = heap.iter().map(|w| w.score).sum();
+fn mean(cluster: &[Window]) -> Option<Window> {
+    let score: f32 = cluster.iter().map(|w| w.score).sum();
     let mean = |of: fn(&Window) -> i32| {
-        let weighted = heap.iter().map(|w| f64::from(w.score) * f64::from(of(w)));
+        let weighted = cluster.iter().map(|w| f64::from(w.score) * f64::from(of(w)));
         (weighted.sum::<f64>() / f64::from(score)).round() as i32
     };
     let side = mean(|w| w.side).max(1);
-    // Of the middles, so that windows of different sizes do not pull to the upper left.
+    // The centres are averaged, not the corners: windows of different sizes would pull those to the upper left.
     let start = |twice: i32| (twice - side).div_euclid(2);
     (score > 0.0).then(|| Window {
         x: start(mean(|w| 2 * w.x + w.side)),
@@ -80,10 +80,11 @@ fn middle(heap: &[Window]) -> Option<Window> {
     })
 }
 
-/// Each window that no better one has taken in becomes a heap, to which those are added that it takes in itself;
-/// best first. There are thousands of windows on a level: no memory is taken for those that `start` and `add`
-/// can do without.
-fn heaps<T>(
+/// Greedy clustering, best window first: each window that is in no cluster yet starts one, and takes in all later
+/// windows that overlap it by more than `limit`. Later windows are compared with the first of a cluster only, so a
+/// chain of overlapping windows does not become one face. `start` and `add` decide what is kept of a cluster: a level
+/// has thousands of windows, and [`overlapping`] needs no list of them.
+fn clusters<T>(
     windows: &mut [Window],
     limit: f32,
     start: impl Fn(Window) -> T,
@@ -96,14 +97,14 @@ fn heaps<T>(
         if merged[first] {
             continue;
         }
-        let mut heap = start(best);
+        let mut cluster = start(best);
         for (&other, merged) in windows.iter().zip(&mut merged).skip(first + 1) {
             if !*merged && best.overlap(other) > limit {
                 *merged = true;
-                add(&mut heap, other);
+                add(&mut cluster, other);
             }
         }
-        kept.push(heap);
+        kept.push(cluster);
     }
     kept
 }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heap_becomes_its_best_window_with_all_scores() {
+    fn a_cluster_becomes_its_best_window_with_all_scores() {
         let mut windows = [
             window(1, 0, 10, 0.6),
             window(0, 0, 10, 0.9),
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heap_becomes_its_middle() {
+    fn a_cluster_becomes_its_mean() {
         let mut windows = [
             window(0, 0, 10, 0.75),
             window(3, 0, 10, 0.75),
@@ -150,7 +151,7 @@ mod tests {
             window(0, 2, 14, 0.5),
         ];
         let kept = averaged(&mut windows, 0.3);
-        // Sides 10, 10, 14 and middles (5, 5), (8, 5), (7, 9), by 0.75, 0.75 and 0.5.
+        // Sides 10, 10, 14 and centres (5, 5), (8, 5), (7, 9), by 0.75, 0.75 and 0.5.
         assert_eq!((kept[0].x, kept[0].y, kept[0].side), (1, 0, 11));
         assert!((kept[0].score - 2.0).abs() < 1e-6);
         assert_eq!(kept[1], window(40, 0, 10, 0.7));
@@ -160,7 +161,7 @@ mod tests {
     fn halves_leave_a_window_where_it_is() {
         let w = window(-3, 7, 41, 0.2);
         assert_eq!(w.moved(0.8, 0.5, 0.5, 0.5), Window { score: 0.8, ..w });
-        // Growing keeps the middle.
+        // Growing keeps the centre.
         assert_eq!(w.moved(0.8, 0.5, 0.5, 1.0), window(-23, -13, 82, 0.8));
     }
 }

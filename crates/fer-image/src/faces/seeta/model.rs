@@ -2,13 +2,16 @@
 
 use super::{
     WINDOW,
-    lab::Boosted,
+    lab_features::Boosted,
     surf::{Layer, Network, Patch},
 };
 
+/// The model file; `assets/README.md` has its origin and licence.
+pub(in crate::faces) const MODEL: &[u8] = include_bytes!("../../../../../assets/seeta_fd_frontal_v1.0.bin");
+
 /// The classifiers, cheapest first.
 pub(in crate::faces) struct Cascade {
-    /// One for each range of poses; their windows are taken together.
+    /// One for each range of poses; their windows are merged.
     pub(super) boosted: Vec<Boosted>,
     /// Two small, one large.
     pub(super) networks: Vec<Network>,
@@ -23,9 +26,9 @@ impl std::fmt::Debug for Cascade {
 /// Boosted cascades, small networks, large networks: what [`Cascade::detect`] is written for.
 const SHAPE: (usize, usize) = (3, 3);
 /// A feature reaches 9 pixels to the right and down.
-const LAST_PLACE: i32 = WINDOW as i32 - 9;
-/// More than any layer or count of the file; a bound on what a damaged one could ask for.
-const MOST: usize = 4096;
+const LAST_POSITION: i32 = WINDOW as i32 - 9;
+/// More than any layer or count of the file; limits the memory that a damaged file can claim.
+const MAX_COUNT: usize = 4096;
 
 impl Cascade {
     /// Reads a model file.
@@ -45,7 +48,7 @@ impl Cascade {
                         kind => return Err(format!("classifier kind {kind} is not known")),
                     }
                 }
-                // Whose windows it takes: always those of everything before it. -1 is none.
+                // The classifiers whose windows it takes: always all before it. -1 is none.
                 for _ in 0..reader.int()? {
                     reader.int()?;
                 }
@@ -57,7 +60,7 @@ impl Cascade {
         let shape = (boosted.len(), networks.len());
         if shape != SHAPE {
             return Err(format!(
-                "holds {shape:?} boosted cascades and networks; wanted {SHAPE:?}"
+                "holds {shape:?} boosted cascades and networks; expected {SHAPE:?}"
             ));
         }
         Ok(Self { boosted, networks })
@@ -92,7 +95,7 @@ impl Reader<'_> {
         let count = self.int()?;
         usize::try_from(count)
             .ok()
-            .filter(|&n| n <= MOST)
+            .filter(|&n| n <= MAX_COUNT)
             .ok_or_else(|| format!("{count} {of}"))
     }
 
@@ -100,12 +103,12 @@ impl Reader<'_> {
         let count = self.count("features")?;
         let bins = self.count("bins")?;
         if bins != 255 {
-            return Err(format!("{bins} bins; wanted 255"));
+            return Err(format!("{bins} bins; expected 255"));
         }
-        let places = (0..count)
+        let positions = (0..count)
             .map(|_| match (self.int()?, self.int()?) {
-                (x @ 0..=LAST_PLACE, y @ 0..=LAST_PLACE) => Ok((x as usize, y as usize)),
-                place => Err(format!("feature at {place:?} lies outside the window")),
+                (x @ 0..=LAST_POSITION, y @ 0..=LAST_POSITION) => Ok((x as usize, y as usize)),
+                position => Err(format!("feature at {position:?} lies outside the window")),
             })
             .collect::<Result<_, _>>()?;
         let thresholds = self.floats(count)?;
@@ -117,7 +120,7 @@ impl Reader<'_> {
             })
             .collect::<Result<_, _>>()?;
         Ok(Boosted {
-            places,
+            positions,
             tables,
             thresholds,
         })
@@ -151,7 +154,7 @@ impl Reader<'_> {
             inputs = outputs;
         }
         if inputs != 4 {
-            return Err(format!("a network has {inputs} outputs; wanted 4"));
+            return Err(format!("a network has {inputs} outputs; expected 4"));
         }
         Ok(Network {
             patches,
@@ -164,10 +167,17 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faces::MODEL;
+    use sha2::{Digest, Sha256};
 
+    /// The file is that of the crate: `assets/README.md` says how to compare them.
     #[test]
     fn the_model_in_the_binary_is_whole() {
+        let sha256: String = Sha256::digest(MODEL).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            sha256,
+            "c4619d066ed35e84d9a8e842860b0dff567aba0cbb139881075538761db3ff5d"
+        );
+        assert!(include_str!("../../../../../assets/README.md").contains(&sha256));
         assert!(Cascade::read(MODEL).is_ok());
     }
 

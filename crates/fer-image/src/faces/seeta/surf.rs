@@ -1,4 +1,4 @@
-//! Gradient histograms (SURF features) of a window, and the networks that judge it by them.
+//! Gradient histograms (SURF features) of a window, and the networks that score it by them.
 
 use super::WINDOW;
 
@@ -9,9 +9,9 @@ type Columns = [i16; WINDOW];
 /// Each feature is four cells.
 const FEATURE: usize = 4 * CHANNELS;
 
-/// Memory that one detection uses again for every window.
+/// Memory that a detection reuses for every window.
 pub(super) struct Scratch {
-    /// The window to look at.
+    /// The window to score.
     pub(super) window: [[u8; WINDOW]; WINDOW],
     /// Entry `y` holds the sums over the `y` rows on top, column by column.
     sums: Vec<[Columns; CHANNELS]>,
@@ -90,7 +90,7 @@ impl Scratch {
 /// `below = above + ` the row's gradients, each in its channels.
 #[inline(always)]
 fn add_row(above: &[Columns; CHANNELS], below: &mut [Columns; CHANNELS], dx: &Columns, dy: &Columns) {
-    // All ones where the sign is negative. Arrays of their own, so that the compiler knows them to be apart from
+    // All ones where the sign is negative. Separate arrays, so that the compiler can tell that they do not overlap
     // the sums and works on many columns at once.
     let (mut west, mut north, mut ax, mut ay) = ([0; WINDOW], [0; WINDOW], [0; WINDOW], [0; WINDOW]);
     for x in 0..WINDOW {
@@ -107,7 +107,7 @@ fn add_row(above: &[Columns; CHANNELS], below: &mut [Columns; CHANNELS], dx: &Co
     below[7] = added(&above[7], &ay, &west, 0);
 }
 
-/// The sums and the values where the mask, flipped, lets them through.
+/// The sums plus the values where the mask, flipped, is all ones.
 #[inline(always)]
 fn added(sums: &Columns, values: &Columns, mask: &Columns, flip: i16) -> Columns {
     let mut sums = *sums;
@@ -127,7 +127,7 @@ pub(super) struct Patch {
 }
 
 impl Patch {
-    /// All the patches that the model file's numbers mean, in its order: for each shape every size from
+    /// All the patches that the model file numbers, in its order: for each shape every size from
     /// 16 to 40 pixels, at every sixteenth pixel.
     pub(super) fn all() -> Vec<Self> {
         let mut all = Vec::new();
@@ -159,9 +159,9 @@ pub(super) struct Layer {
 
 /// Features of a window → how likely it is a face, and where in it the face lies.
 pub(super) struct Network {
-    /// What it looks at.
+    /// The features it reads.
     pub(super) patches: Vec<Patch>,
-    /// The least probability that is let through.
+    /// The least probability that passes.
     pub(super) threshold: f32,
     /// ReLU after each but the last, which ends in a sigmoid and has four outputs.
     pub(super) layers: Vec<Layer>,
@@ -198,7 +198,7 @@ impl Network {
     }
 }
 
-/// Sixteen sums side by side, so that the processor can add several at once.
+/// Sixteen independent sums, so that the processor can add several at once.
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;

@@ -1,0 +1,76 @@
+//! How large an image may be.
+
+use super::{Format, ImageError, Reason};
+
+/// What is accepted. Checked against the header before any pixel is decoded or given memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most pixels, width × height. Decoding takes at most 16 bytes of memory a pixel of this
+    /// number, besides the bytes sent.
+    pub max_pixels: u64,
+    /// Longest side in pixels.
+    pub max_side: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pixels: 50_000_000,
+            max_side: 65_535,
+        }
+    }
+}
+
+impl std::fmt::Display for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "at most {} pixels in all and {} on a side",
+            self.max_pixels, self.max_side
+        )
+    }
+}
+
+impl Limits {
+    /// Decoded RGBA at 16 bits twice (the decoder's buffer and ours): the most an accepted layout needs.
+    const BYTES_PER_PIXEL: u64 = 16;
+    /// What decoders keep besides pixels: tables, rows, metadata.
+    const OVERHEAD: u64 = 4 << 20;
+
+    /// Refuses an image of that size if it has no pixels or more than allowed.
+    pub(crate) fn check(&self, format: Format, width: u32, height: u32) -> Result<(), ImageError> {
+        if width == 0 || height == 0 {
+            return Err(ImageError::broken(format, Reason::NoPixels));
+        }
+        if width.max(height) > self.max_side || u64::from(width) * u64::from(height) > self.max_pixels {
+            return Err(ImageError::TooManyPixels {
+                width,
+                height,
+                limit: *self,
+            });
+        }
+        Ok(())
+    }
+
+    /// What a decoder may allocate.
+    pub(crate) fn memory(&self) -> image::Limits {
+        let mut limits = image::Limits::no_limits();
+        limits.max_alloc = Some(
+            self.max_pixels
+                .saturating_mul(Self::BYTES_PER_PIXEL)
+                .saturating_add(Self::OVERHEAD),
+        );
+        limits
+    }
+
+    /// What a decoder may allocate for an image of that size in a file of that length. Without this tighter
+    /// limit a small image whose colour profile decompresses to megabytes could use what only a large image needs.
+    pub(crate) fn memory_of(&self, width: u32, height: u32, length: usize) -> image::Limits {
+        let max_pixels = self.max_pixels.min(u64::from(width) * u64::from(height));
+        let mut limits = Self { max_pixels, ..*self }.memory();
+        // The decoder collects a chunk in a buffer that doubles as it grows.
+        let chunks = 2 * length as u64;
+        limits.max_alloc = limits.max_alloc.map(|bytes| bytes.saturating_add(chunks));
+        limits
+    }
+}
