@@ -30,14 +30,21 @@ RUN tools/docker/libtorch cpu /out/libtorch
 FROM libtorch-cpu AS dependencies-cpu
 COPY tools/docker/dependencies tools/docker/
 COPY Cargo.toml Cargo.lock ./
+COPY crates/fer-image/Cargo.toml crates/fer-image/
+COPY crates/fer-engine/Cargo.toml crates/fer-engine/
+COPY crates/fer-train/Cargo.toml crates/fer-train/
 RUN tools/docker/dependencies
 
 # ---- the programs, and in /out what goes with them
 FROM dependencies-cpu AS build-cpu
 COPY tools/docker/ tools/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
+COPY assets/ assets/
 COPY benches/ benches/
+COPY build/ build/
+COPY crates/ crates/
 COPY src/ src/
+COPY tests/ tests/
 COPY web/ web/
 RUN tools/docker/programs /out
 
@@ -75,13 +82,20 @@ RUN tools/docker/libtorch cuda /out/libtorch
 FROM libtorch-cuda AS dependencies-cuda
 COPY tools/docker/dependencies tools/docker/
 COPY Cargo.toml Cargo.lock ./
+COPY crates/fer-image/Cargo.toml crates/fer-image/
+COPY crates/fer-engine/Cargo.toml crates/fer-engine/
+COPY crates/fer-train/Cargo.toml crates/fer-train/
 RUN tools/docker/dependencies
 
 FROM dependencies-cuda AS build-cuda
 COPY tools/docker/ tools/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
+COPY assets/ assets/
 COPY benches/ benches/
+COPY build/ build/
+COPY crates/ crates/
 COPY src/ src/
+COPY tests/ tests/
 COPY web/ web/
 RUN tools/docker/programs /out
 
