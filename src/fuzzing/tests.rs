@@ -271,20 +271,16 @@ fn manifests_of_any_bytes() {
 fn the_first_seed_of_each_target_is_good() {
     let first = |name: &str| seeds(name).swap_remove(0);
     assert!(image::decode(&first("picture"), &LIMITS).is_ok());
-    assert!(input::parse_json(&Bytes::from(first("json")), 1).is_ok());
+    assert!(parse::json(&Bytes::from(first("json")), 1).is_ok());
     assert!(request::parse(&Bytes::from(first("infer")), None, 1).is_ok());
     assert!(Manifest::parse(&first("manifest")).is_ok());
     let rows = Reader::from_read("d.csv", Cursor::new(first("csv")), data::Options::default()).unwrap();
     assert_eq!(rows.map(Result::unwrap).count(), 2);
     let form = first("multipart");
     let (kind, body) = form.split_at(form.iter().position(|b| *b == b'\n').unwrap() + 1);
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_bytes(kind.trim_ascii()).unwrap(),
-    );
-    let parsed = input::parse_multipart(&headers, Bytes::copy_from_slice(body), 1);
-    assert!(matches!(parsed, Ok(Pictures::One(_))), "{parsed:?}");
+    let kind = HeaderValue::from_bytes(kind.trim_ascii()).unwrap();
+    let parsed = parse::multipart(Some(kind), Bytes::copy_from_slice(body), 1);
+    assert!(matches!(parsed, Ok(Images::One(_))), "{parsed:?}");
 }
 
 /// `fuzz/` has a binary for each target and no other.

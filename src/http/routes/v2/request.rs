@@ -9,23 +9,21 @@ use super::{
     INPUT, OUTPUT,
     tensor::{Datatype, Input, from_bytes, from_json},
 };
-use crate::http::{
-    input::{Picture, json_object},
-    problem::Problem,
+use crate::{
+    http::{parse::json_object, problem::Problem},
+    pipeline::EncodedImage,
 };
 
-/// The header that says how many bytes of the body are JSON.
-pub const JSON_LENGTH: &str = "inference-header-content-length";
+/// The header with the number of bytes of the body that are JSON.
+pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 
-/// What was asked.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Infer {
-    /// To be given back.
-    pub id: Option<String>,
-    /// What is to be classified.
-    pub input: Input,
-    /// Whether the answer's tensor goes as bytes behind its JSON.
-    pub binary: bool,
+pub(crate) struct Infer {
+    /// Returned in the answer.
+    pub(crate) id: Option<String>,
+    pub(crate) input: Input,
+    /// Whether the answer's tensor follows its JSON as bytes.
+    pub(crate) binary: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +48,7 @@ struct InputTensor<'a> {
     parameters: Option<InputParameters>,
 }
 
-/// Parameters that are not named here are ignored, as the protocol wants it.
+/// Other parameters are ignored, as the protocol requires.
 #[derive(Default, Deserialize)]
 struct InputParameters {
     binary_data_size: Option<usize>,
@@ -78,8 +76,8 @@ struct RequestParameters {
 /// The number in [`JSON_LENGTH`], if the header is there.
 ///
 /// # Errors
-/// 400 if it is no number.
-pub fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
+/// 400 if it is not a number.
+pub(crate) fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
     let Some(value) = headers.get(JSON_LENGTH) else {
         return Ok(None);
     };
@@ -91,16 +89,16 @@ pub fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
         .ok_or_else(|| Problem::bad_request("Inference-Header-Content-Length must be a number of bytes"))
 }
 
-/// Takes a body apart of which the first `json` bytes are JSON, all of it without that number. `Some(0)`: all of it is
-/// one picture. Computes for as long as the body is; not for an async thread if it is large.
+/// Parses a body of which the first `json` bytes are JSON; without that number all of it is. `Some(0)`: all of it is one
+/// image. Takes time in proportion to the body's length: a large one is not for an async thread.
 ///
 /// # Errors
-/// 400 if it is not what the protocol describes or does not fit this model, 413 for more than `max` pictures.
-pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Problem> {
+/// 400 if it is not what the protocol describes or does not fit this model, 413 for more than `max` images.
+pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Problem> {
     if json == Some(0) {
         return Ok(Infer {
             id: None,
-            input: Input::Pictures(vec![Picture::Raw(body.clone())]),
+            input: Input::Images(vec![EncodedImage::Raw(body.clone())]),
             binary: true,
         });
     }
@@ -133,7 +131,7 @@ pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Pro
         Some("base64") => Some(true),
         Some(other) if datatype == Datatype::Bytes => {
             return Err(Problem::bad_tensor(format!(
-                "content_type is {:?}; base64 is the one there is",
+                "content_type is {:?}; the only one supported is base64",
                 shortened(other)
             )));
         }
@@ -171,7 +169,7 @@ pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Pro
     })
 }
 
-/// What the outputs that are asked for say; what they do not, the request says for all.
+/// Whether the output is binary: as its own parameter says, else as the parameter of the whole request does.
 fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
     let of_all = asked
         .parameters
@@ -184,7 +182,7 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
             let parameters = output.parameters.as_ref();
             if parameters.and_then(|p| p.classification).is_some_and(|k| k > 0) {
                 return Err(Problem::bad_tensor(
-                    "the classification extension is not there; `probabilities` holds all seven",
+                    "the classification extension is not supported; `probabilities` holds all seven",
                 ));
             }
             Ok(parameters.and_then(|p| p.binary_data).unwrap_or(of_all))
@@ -200,7 +198,7 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
     }
 }
 
-/// The start of a client's word, for a message.
+/// The start of a client's text, for a message.
 fn shortened(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(at, _)| &text[..at])
 }
@@ -221,7 +219,7 @@ mod tests {
         for (body, word) in [
             ("{".to_owned(), "EOF"),
             ("[]".to_owned(), "inference request"),
-            // What serde would take for the object, field by field.
+            // serde would accept it in place of the object, field by field.
             (format!(r#"["id",[{{{image},"data":[""]}}]]"#), "JSON object"),
             ("{}".to_owned(), "inputs"),
             (r#"{"inputs":[]}"#.to_owned(), "0 inputs"),
@@ -303,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_zero_means_that_all_is_one_picture() {
+    fn a_length_of_zero_means_that_all_is_one_image() {
         let infer = parse(&Bytes::from_static(b"GIF89a"), Some(0), 64).unwrap();
-        let picture = Picture::Raw(Bytes::from_static(b"GIF89a"));
-        assert_eq!(infer.input, Input::Pictures(vec![picture]));
+        let image = EncodedImage::Raw(Bytes::from_static(b"GIF89a"));
+        assert_eq!(infer.input, Input::Images(vec![image]));
         assert!(infer.binary);
     }
 }
