@@ -24,9 +24,6 @@ pub(crate) struct LoadedModel {
 impl LoadedModel {
     /// Opens the folder, checks its hashes, starts the workers and warms them up. A reload passes the engine that is
     /// `serving`, which is kept if it still suits. Blocks.
-    ///
-    /// # Errors
-    /// [`StartError`] if the folder is not valid, the device is missing or the network fails.
     pub(crate) fn load(
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -52,9 +49,6 @@ impl LoadedModel {
 }
 
 /// The manifest and one engine on the calling thread, for use without a server.
-///
-/// # Errors
-/// As [`LoadedModel::load`].
 pub(crate) fn load_engine(args: &ModelArgs) -> Result<(Manifest, Box<dyn Classifier>), StartError> {
     let (manifest, _, factory) = prepare(args.device.resolve()?, args, None)?;
     Ok((manifest, factory()?))

@@ -164,10 +164,8 @@ impl std::fmt::Debug for Batcher {
 }
 
 impl Batcher {
-    /// Starts the workers, lets each build and warm up its engine, and returns when all are ready. Blocks.
-    ///
-    /// # Errors
-    /// A worker's [`StartError`], with all threads stopped again.
+    /// Starts the workers, lets each build and warm up its engine, and returns when all are ready. If one fails, all are
+    /// stopped again. Blocks.
     pub(crate) fn start(
         factory: &Arc<EngineFactory>,
         options: BatcherOptions,
@@ -249,9 +247,6 @@ impl Batcher {
     }
 
     /// Queues a face, from any thread. Dropping the result cancels the job unless a worker has taken it.
-    ///
-    /// # Errors
-    /// [`BatcherError::QueueFull`] and [`BatcherError::Closed`].
     pub(crate) fn submit(&self, face: Face, deadline: Instant) -> Result<Pending, BatcherError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -280,11 +275,8 @@ impl Batcher {
         Ok(Pending { answer, deadline })
     }
 
-    /// Queues all faces, one after the other, and waits for their answers, which come in the order of the faces.
-    /// Dropping the future cancels them.
-    ///
-    /// # Errors
-    /// See [`BatcherError`]; the error of one face is that of all.
+    /// Queues all faces, one after the other, and waits for their answers, which come in the order of the faces. The error
+    /// of one face is that of all. Dropping the future cancels them.
     pub(crate) async fn classify_all(
         &self,
         faces: impl IntoIterator<Item = Face>,
@@ -326,9 +318,6 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Waits for the answer, until the deadline at most.
-    ///
-    /// # Errors
-    /// See [`BatcherError`].
     pub(crate) async fn answer(self) -> Result<Classified, BatcherError> {
         match tokio::time::timeout_at(self.deadline.into(), self.answer).await {
             Ok(Ok(result)) => result,

@@ -35,9 +35,6 @@ pub(crate) enum EngineFailure {
 }
 
 /// Runs one batch and contains a panic of the engine. The result has one entry for each face.
-///
-/// # Errors
-/// [`EngineFailure`].
 pub(crate) fn run_engine(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Logits>, EngineFailure> {
     match panics::catch(|| engine.classify(faces)) {
         Ok(Ok(logits)) if logits.len() == faces.len() => Ok(logits),

@@ -79,9 +79,6 @@ pub(super) enum Answers<T> {
 }
 
 /// The model that answers now; counts the refusal if there is none.
-///
-/// # Errors
-/// [`Problem::not_ready`].
 pub(super) fn ready_model(app: &App) -> Result<Arc<LoadedModel>, Problem> {
     app.pipeline.ready_model().ok_or_else(|| {
         app.metrics.reject(Rejected::NotReady);
@@ -96,23 +93,17 @@ pub(super) struct Job {
     /// Holds its share of the memory for bodies until the answer is ready.
     body: body::Held,
     max_images: usize,
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Job {
     /// Takes the current model and reads the body.
-    ///
-    /// # Errors
-    /// [`Problem::not_ready`], and as [`Job::with_model`].
     pub(super) async fn begin(app: &App, request: Request) -> Result<Self, Problem> {
         let model = ready_model(app)?;
         Self::with_model(app, model, request).await
     }
 
     /// Reads the body. The time for the answer runs from its arrival.
-    ///
-    /// # Errors
-    /// Those of [`body::read`], [`Problem::empty_body`].
     pub(super) async fn with_model(
         app: &App,
         model: Arc<LoadedModel>,
@@ -125,24 +116,20 @@ impl Job {
             return Err(Problem::empty_body());
         }
         let deadline = Instant::now() + app.config.request_timeout;
-        let session = Session::new(Arc::clone(&app.pipeline), model, deadline);
         Ok(Self {
             id,
             content_type,
             body,
             max_images: app.config.max_images.get(),
-            session,
+            session: Session {
+                pipeline: Arc::clone(&app.pipeline),
+                model,
+                deadline,
+            },
         })
     }
 
-    pub(super) fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// The images of the body.
-    ///
-    /// # Errors
-    /// 400 if the body is not of that format or holds no image, 413 if it holds more than `--max-images`.
+    /// The images of the body: 400 if it is not of that format or holds none, 413 if it holds more than `--max-images`.
     pub(super) async fn images(&self, format: BodyFormat) -> Result<Images, Problem> {
         match format {
             BodyFormat::Raw => Ok(Images::One(EncodedImage::Raw(self.body.bytes.clone()))),
@@ -155,10 +142,7 @@ impl Job {
         }
     }
 
-    /// Parses the body, a large one on the decode pool. `parse` is also told `--max-images`.
-    ///
-    /// # Errors
-    /// Those of `parse`, [`Problem::deadline_exceeded`].
+    /// Parses the body, a large one on the decode pool. `parse` is also given `--max-images`.
     pub(super) async fn parse<T: Send + 'static>(
         &self,
         parse: impl FnOnce(Bytes, usize) -> Result<T, Problem> + Send + 'static,
@@ -172,10 +156,7 @@ impl Job {
         self.until_deadline(async { parsed.await? }).await
     }
 
-    /// Answers the images, several of them at the same time.
-    ///
-    /// # Errors
-    /// What `answer` fails with for one image; for several, see [`Job::answer_each`].
+    /// Answers the images.
     pub(super) async fn answer<T, F>(
         &self,
         images: Images,
@@ -198,11 +179,8 @@ impl Job {
         }
     }
 
-    /// Answers several images at the same time. The answers come in the order of the images, each of which may have a
-    /// problem of its own.
-    ///
-    /// # Errors
-    /// [`Failure::Server`] of any image, [`Problem::deadline_exceeded`].
+    /// Answers several images at the same time. The answers come in the order of the images; one of an image that cannot be
+    /// used is its problem. If the server fails on one image, so does the whole request.
     pub(super) async fn answer_each<T, F>(
         &self,
         images: Vec<EncodedImage>,
@@ -240,22 +218,16 @@ impl Job {
         self.until_deadline(gather).await
     }
 
-    /// Waits for `work` until the deadline at most. On the deadline `work` is dropped, which cancels its queued jobs.
-    ///
-    /// # Errors
-    /// Those of `work`, [`Problem::deadline_exceeded`].
-    pub(super) async fn until_deadline<T>(
-        &self,
-        work: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Problem> {
-        tokio::time::timeout_at(self.session.deadline().into(), work)
+    /// Waits for `work` until the deadline at most; then it is dropped, which cancels its queued jobs.
+    async fn until_deadline<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        tokio::time::timeout_at(self.session.deadline.into(), work)
             .await
             .unwrap_or_else(|_| Err(Problem::deadline_exceeded()))
     }
 
     /// The response: one answer as an object, several as a list of that name.
     pub(super) fn reply<T: Serialize>(self, list: &'static str, answers: Answers<T>) -> Response {
-        let model = ModelRef::from(&self.session.model().manifest);
+        let model = ModelRef::from(&self.session.model.manifest);
         match answers {
             Answers::One(answer, timing) => (Extension(timing), Json(One { answer, model })).into_response(),
             Answers::Many(answers, timing) => {

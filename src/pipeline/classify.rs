@@ -21,9 +21,6 @@ impl Session {
     ///
     /// The thread that decodes it also puts its face into the batcher's queue: going back through an async thread in
     /// between cost 17 % of the throughput.
-    ///
-    /// # Errors
-    /// [`ClassifyError`].
     pub(crate) async fn classify(&self, image: EncodedImage) -> Result<ClassifiedImage, ClassifyError> {
         let (session, size) = (self.clone(), image.size());
         let decode_and_submit = move || {
@@ -36,10 +33,7 @@ impl Session {
         Ok(ClassifiedImage { face, decode })
     }
 
-    /// Classifies faces that are decoded already, in order.
-    ///
-    /// # Errors
-    /// [`BatcherError`]; the error of one face is that of all.
+    /// Classifies faces that are decoded already, in order. The error of one face is that of all.
     pub(crate) async fn classify_faces(
         &self,
         faces: impl IntoIterator<Item = Face>,
@@ -48,9 +42,6 @@ impl Session {
     }
 
     /// Classifies one face that is decoded already.
-    ///
-    /// # Errors
-    /// [`BatcherError`].
     pub(crate) async fn classify_face(&self, face: Face) -> Result<Classified, BatcherError> {
         self.model.batcher.submit(face, self.deadline)?.answer().await
     }

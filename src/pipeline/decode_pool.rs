@@ -62,9 +62,6 @@ pub(crate) struct PoolError(pub(crate) String);
 
 impl DecodePool {
     /// Starts that number of threads. Jobs that are dropped before they begin are counted in `fer_rejected_total`.
-    ///
-    /// # Errors
-    /// If the operating system gives no thread.
     pub(crate) fn start(name: &str, threads: NonZeroUsize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
         for n in 0..threads.get() {
@@ -82,9 +79,6 @@ impl DecodePool {
 
     /// Runs `work`, which holds `bytes` in memory, on the pool. Dropping the future before a thread has begun cancels the
     /// work; that counts as a passed deadline from `deadline` on, as a disconnected client before.
-    ///
-    /// # Errors
-    /// [`PoolError`] if the work panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,

@@ -26,7 +26,7 @@ pub(crate) struct Detection {
     pub(crate) height: u32,
     /// Largest first.
     pub(crate) faces: Vec<DetectedFace>,
-    /// The whole image, if it was asked for and no face was found.
+    /// The whole image as a face, if that was asked for and no face was found.
     whole: Option<Face>,
     /// Time spent on decoding.
     pub(crate) decode: Duration,
@@ -46,9 +46,6 @@ pub(crate) struct LargestFace {
 
 impl Session {
     /// Finds the faces of an image.
-    ///
-    /// # Errors
-    /// [`DetectError`].
     pub(crate) async fn detect(
         &self,
         image: EncodedImage,
@@ -57,26 +54,28 @@ impl Session {
         self.search(image, options, false).await
     }
 
-    /// Finds the largest face of an image.
-    ///
-    /// # Errors
-    /// [`DetectError`].
     pub(crate) async fn detect_largest(&self, image: EncodedImage) -> Result<LargestFace, DetectError> {
         let options = Options {
             max_faces: 1,
             ..Options::default()
         };
-        let detection = self.search(image, options, true).await?;
-        let largest = detection.faces.into_iter().next();
+        let Detection {
+            faces,
+            whole,
+            decode,
+            detect,
+            ..
+        } = self.search(image, options, true).await?;
+        let largest = faces.into_iter().next();
         let (face, rect) = largest
             .map(|found| (found.face, Some(found.rect)))
-            .or(detection.whole.map(|face| (face, None)))
+            .or(whole.map(|face| (face, None)))
             .ok_or_else(|| DetectError::Detector("neither a face nor the whole image".to_owned()))?;
         Ok(LargestFace {
             face,
             rect,
-            decode: detection.decode,
-            detect: detection.detect,
+            decode,
+            detect,
         })
     }
 

@@ -27,18 +27,20 @@ pub(crate) enum EncodedImage {
 }
 
 impl EncodedImage {
+    /// The base64 in a string of a JSON body. A string without escapes borrows from the body and is not copied.
+    pub(crate) fn from_json(body: &Bytes, text: Cow<'_, str>) -> Self {
+        Self::Base64(match text {
+            Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        })
+    }
+
     /// Decodes to a face. Computes for long: not for an async thread.
-    ///
-    /// # Errors
-    /// [`DecodeError`].
     pub(crate) fn decode(&self, limits: &Limits) -> Result<Face, DecodeError> {
         Ok(image::decode(&self.file()?, limits)?)
     }
 
     /// Decodes to full-size gray, upright. Computes for long: not for an async thread.
-    ///
-    /// # Errors
-    /// [`DecodeError`].
     pub(crate) fn decode_luma(&self, limits: &Limits) -> Result<LumaImage, DecodeError> {
         Ok(image::decode_luma(&self.file()?, limits)?)
     }
@@ -57,7 +59,7 @@ impl EncodedImage {
     }
 }
 
-fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut data = text;
     if text.get(..5).is_some_and(|p| p.eq_ignore_ascii_case(b"data:")) {
         let comma = text.iter().position(|b| *b == b',').ok_or(DecodeError::DataUrl)?;
@@ -72,50 +74,4 @@ fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
         return Ok(BASE64.decode(clean)?);
     }
     Ok(BASE64.decode(data)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::problem::Problem;
-
-    fn code(error: DecodeError) -> &'static str {
-        Problem::from(error).code
-    }
-
-    #[test]
-    fn base64_comes_in_several_guises() {
-        for text in [
-            "QUJDRA==",
-            "QUJDRA",
-            "QUJD\r\nRA==\n",
-            "data:image/png;base64,QUJDRA==",
-            "DATA:;BASE64,QUJDRA",
-        ] {
-            assert_eq!(decode_base64(text.as_bytes()).unwrap(), b"ABCD", "{text}");
-        }
-        for text in [
-            "QUJDR",
-            "QU_D",
-            "?",
-            "data:image/png,QUJD",
-            "data:image/png;base64",
-            "QUJDRB==",
-        ] {
-            let error = decode_base64(text.as_bytes()).unwrap_err();
-            assert_eq!(code(error), "bad_base64", "{text}");
-        }
-    }
-
-    #[test]
-    fn an_empty_image_is_an_error_of_its_own() {
-        for image in [
-            EncodedImage::Base64(Bytes::new()),
-            EncodedImage::Base64(Bytes::from_static(b"data:image/png;base64,")),
-            EncodedImage::Raw(Bytes::new()),
-        ] {
-            let error = image.decode(&Limits::default()).unwrap_err();
-            assert_eq!(code(error), "empty_image");
-        }
-    }
 }

@@ -28,13 +28,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-use crate::{
-    config::Config,
-    faces::Seeta,
-    image::Limits,
-    loaded_model::LoadedModel,
-    metrics::Metrics,
-};
+use crate::{config::Config, faces::Seeta, image::Limits, loaded_model::LoadedModel, metrics::Metrics};
 use decode_pool::DecodePool;
 
 /// The decode pool, the detect pool, the face detector and the current model with its batcher.
@@ -51,9 +45,6 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Starts the two pools, without a model yet.
-    ///
-    /// # Errors
-    /// If the operating system gives no thread or the detector cannot be built.
     pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> io::Result<Self> {
         Ok(Self {
             model: ArcSwapOption::empty(),
@@ -95,32 +86,13 @@ impl Pipeline {
 /// The pipeline for one request: all its images are answered by the same model, until the same deadline.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
-    pipeline: Arc<Pipeline>,
-    model: Arc<LoadedModel>,
-    deadline: Instant,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) model: Arc<LoadedModel>,
+    pub(crate) deadline: Instant,
 }
 
 impl Session {
-    pub(crate) fn new(pipeline: Arc<Pipeline>, model: Arc<LoadedModel>, deadline: Instant) -> Self {
-        Self {
-            pipeline,
-            model,
-            deadline,
-        }
-    }
-
-    pub(crate) fn model(&self) -> &LoadedModel {
-        &self.model
-    }
-
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     /// Runs work that computes for long, and holds `bytes` in memory, on the decode pool.
-    ///
-    /// # Errors
-    /// [`PoolError`] if the work panicked.
     pub(crate) async fn run_on_decode_pool<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -129,3 +101,6 @@ impl Session {
         self.pipeline.decode.run(bytes, self.deadline, work).await
     }
 }
+
+#[cfg(test)]
+mod tests;

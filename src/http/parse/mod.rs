@@ -37,10 +37,7 @@ pub(crate) enum BodyFormat {
 }
 
 impl BodyFormat {
-    /// The format by the request's headers.
-    ///
-    /// # Errors
-    /// 415 for other media types and for a `Content-Encoding`.
+    /// The format by the request's headers: 415 for other media types and for a `Content-Encoding`.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         no_encoding(headers)?;
         let Some(value) = headers.get(header::CONTENT_TYPE) else {
@@ -88,10 +85,7 @@ pub(crate) enum Images {
     Many(Vec<EncodedImage>),
 }
 
-/// A JSON object as a `T`; `expected` describes it in the error.
-///
-/// # Errors
-/// 400 if it is not an object of that kind.
+/// A JSON object as a `T`; `expected` describes it in the problem, 400, if it is something else.
 pub(super) fn json_object<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str) -> Result<T, Problem> {
     // serde would also accept a list, field by field.
     if text.trim_ascii_start().first() != Some(&b'{') {
@@ -100,19 +94,11 @@ pub(super) fn json_object<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str
     serde_json::from_slice(text).map_err(|e| Problem::bad_json(format!("{e}; expected {expected}")))
 }
 
-/// Parses a JSON body. Takes time in proportion to its length: a large one is not for an async thread.
-///
-/// # Errors
-/// 400 if it is not JSON of that form, 413 if there are more than `max` images.
+/// Parses a JSON body: 400 if it is not of that form, 413 if there are more than `max` images. Takes time in proportion to its
+/// length: a large one is not for an async thread.
 pub(crate) fn json(body: &Bytes, max: usize) -> Result<Images, Problem> {
     let parsed: JsonBody<'_> = json_object(body, "{\"image\": base64} or {\"images\": [base64, …]}")?;
-    // Text without escapes is a slice of the body and is not copied.
-    let encoded = |text: Text<'_>| {
-        EncodedImage::Base64(match text.0 {
-            Cow::Borrowed(s) => body.slice_ref(s.as_bytes()),
-            Cow::Owned(s) => Bytes::from(s),
-        })
-    };
+    let encoded = |text: Text<'_>| EncodedImage::from_json(body, text.0);
     match (parsed.image, parsed.images) {
         (Some(image), None) => Ok(Images::One(encoded(image))),
         (None, Some(images)) if images.total > max => Err(Problem::too_many_images(max)),
@@ -180,10 +166,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     }
 }
 
-/// Parses a form. Takes time in proportion to its length: a large one is not for an async thread.
-///
-/// # Errors
-/// 400 if it is not a form or holds no image, 413 if it holds more than `max`.
+/// Parses a form: 400 if it is not one or holds no image, 413 if it holds more than `max`. Takes time in proportion to its
+/// length: a large one is not for an async thread.
 pub(crate) fn multipart(
     content_type: Option<HeaderValue>,
     body: Bytes,

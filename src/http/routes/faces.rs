@@ -1,6 +1,6 @@
 //! `POST /faces`: a photo → every face in it: its place, the detector's score, seven probabilities.
 
-use std::sync::Arc;
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -21,8 +21,6 @@ use crate::{
     pipeline::{EncodedImage, Session},
 };
 
-/// # Errors
-/// Every [`Problem`] that `openapi.yaml` names for `/faces`.
 pub(crate) async fn faces(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let options = options(request.uri(), app.config.max_faces.get())?;
     let format = BodyFormat::of(request.headers())?;
@@ -67,23 +65,14 @@ fn options(uri: &Uri, most: usize) -> Result<Options, Problem> {
         ..Options::default()
     };
     for (name, value) in parse::query(uri)? {
-        let must_be = |what: String| Problem::bad_request(format!("`{name}` must be {what}; got {value:?}"));
-        match name.as_str() {
-            "max_faces" => {
-                let n = value.parse().ok().filter(|n| (1..=most).contains(n));
-                options.max_faces = n.ok_or_else(|| must_be(format!("a whole number from 1 to {most}")))?;
-            }
+        let (name, value) = (name.as_str(), value.as_str());
+        match name {
+            "max_faces" => options.max_faces = in_range(name, value, "a whole number", &(1..=most))?,
             "min_face" => {
-                let n = value.parse().ok().filter(|n| Options::MIN_FACE.contains(n));
-                let (least, most) = (Options::MIN_FACE.start(), Options::MIN_FACE.end());
-                let range = || must_be(format!("a whole number of pixels from {least} to {most}"));
-                options.min_face = Some(n.ok_or_else(range)?);
+                let pixels = in_range(name, value, "a whole number of pixels", &Options::MIN_FACE)?;
+                options.min_face = Some(pixels);
             }
-            "score" => {
-                let n = value.parse().ok().filter(|n| Options::SCORE.contains(n));
-                let (least, most) = (Options::SCORE.start(), Options::SCORE.end());
-                options.score = n.ok_or_else(|| must_be(format!("a number from {least} to {most}")))?;
-            }
+            "score" => options.score = in_range(name, value, "a number", &Options::SCORE)?,
             _ => {
                 return Err(Problem::bad_request(format!(
                     "there is no query parameter {name:?}; there are `max_faces`, `min_face` and `score`"
@@ -92,6 +81,21 @@ fn options(uri: &Uri, most: usize) -> Result<Options, Problem> {
         }
     }
     Ok(options)
+}
+
+fn in_range<T: FromStr + PartialOrd + Display>(
+    name: &str,
+    value: &str,
+    kind: &str,
+    range: &RangeInclusive<T>,
+) -> Result<T, Problem> {
+    let parsed = value.parse().ok().filter(|n| range.contains(n));
+    parsed.ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        Problem::bad_request(format!(
+            "`{name}` must be {kind} from {least} to {most}; got {value:?}"
+        ))
+    })
 }
 
 #[cfg(test)]

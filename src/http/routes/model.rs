@@ -10,8 +10,7 @@ use axum::{
 
 use crate::http::{App, problem::Problem, types::ModelCard};
 
-/// # Errors
-/// [`Problem::not_ready`] before a model has warmed up.
+/// 503 before a model has warmed up.
 pub(crate) async fn model(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let model = app.pipeline.model().ok_or_else(Problem::not_ready)?;
     Ok(Json(ModelCard::from(&*model)).into_response())

@@ -51,8 +51,6 @@ impl Part {
     }
 }
 
-/// # Errors
-/// Every [`Problem`] that `openapi.yaml` names for `/predict`.
 pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let part = Part::of(request.uri())?;
     let format = BodyFormat::of(request.headers())?;

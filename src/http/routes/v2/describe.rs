@@ -25,31 +25,23 @@ pub(crate) async fn server() -> Json<Value> {
 }
 
 /// 200 while the server is live, as for `/livez`.
-///
-/// # Errors
-/// Those of [`health::live`].
 pub(crate) async fn live(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     health::live(&app).map(|()| Json(json!({"live": true})))
 }
 
 /// 200 while the server is ready, as for `/readyz`.
-///
-/// # Errors
-/// Those of [`health::ready`].
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     health::ready(&app).map(|()| Json(json!({"ready": true})))
 }
 
+/// The model that answers: 503 while none is ready, 404 if it has another name or version.
 fn named(app: &App, names: &HashMap<String, String>) -> Result<Arc<LoadedModel>, Problem> {
     let model = app.pipeline.ready_model().ok_or_else(Problem::not_ready)?;
     check_names(&model.manifest, names)?;
     Ok(model)
 }
 
-/// 200 if that model answers.
-///
-/// # Errors
-/// 404 for another name or version, 503 while no model is ready and while draining.
+/// 200 if that model answers, and not while draining.
 pub(crate) async fn model_ready(
     State(app): State<Arc<App>>,
     Path(names): Names,
@@ -63,9 +55,6 @@ pub(crate) async fn model_ready(
 
 /// Its tensors. The input is described as `BYTES` `[-1]`, the form that most clients send; `UINT8` and `FP32`
 /// `[-1,1,48,48]` work as well.
-///
-/// # Errors
-/// 404 for another name or version, 503 while no model is ready.
 pub(crate) async fn model(State(app): State<Arc<App>>, Path(names): Names) -> Result<Json<Value>, Problem> {
     let model = named(&app, &names)?;
     Ok(Json(json!({
@@ -79,9 +68,6 @@ pub(crate) async fn model(State(app): State<Arc<App>>, Path(names): Names) -> Re
 
 /// Triton's description of the same (its model configuration extension), which `perf_analyzer` reads. The server batches
 /// by itself, so `max_batch_size` is 0 and the shapes include the batch.
-///
-/// # Errors
-/// As [`model`].
 pub(crate) async fn config(State(app): State<Arc<App>>, Path(names): Names) -> Result<Json<Value>, Problem> {
     let model = named(&app, &names)?;
     Ok(Json(json!({

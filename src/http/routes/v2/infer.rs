@@ -1,6 +1,6 @@
 //! `POST /v2/models/{name}[/versions/{version}]/infer`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -30,8 +30,7 @@ use crate::{
     pipeline::{EncodedImage, Session},
 };
 
-/// # Errors
-/// 400, 408, 413, 415 and 422 as for `/predict`, 404 for another model, 500, 503, 504.
+/// Every problem of `/predict`, and 404 for another model.
 pub(crate) async fn infer(
     State(app): State<Arc<App>>,
     Path(names): Names,
@@ -71,12 +70,9 @@ async fn classify(session: Session, image: EncodedImage) -> Result<(Probabilitie
 }
 
 async fn classify_faces(job: &Job, faces: Vec<Face>) -> Result<(Vec<Probabilities>, Timing), Problem> {
-    let images = faces.len();
-    let classified = job.session().classify_faces(faces).await?;
-    let timing = Timing {
-        images,
-        ..Timing::of_image(std::time::Duration::ZERO, None, &classified)
-    };
+    let classified = job.session.classify_faces(faces).await?;
+    let mut timing = Timing::of_image(Duration::ZERO, None, &classified);
+    timing.images = classified.len();
     Ok((classified.iter().map(|face| face.probabilities).collect(), timing))
 }
 

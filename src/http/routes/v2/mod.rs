@@ -32,9 +32,6 @@ const OUTPUT: &str = "probabilities";
 type Names = Path<HashMap<String, String>>;
 
 /// Checks the name and, where the path gives one, the version of the model.
-///
-/// # Errors
-/// [`Problem::unknown_model`].
 fn check_names(manifest: &Manifest, names: &HashMap<String, String>) -> Result<(), Problem> {
     let is = |key: &str, value: &str| names.get(key).is_none_or(|asked| asked == value);
     if is("name", &manifest.name) && is("version", &manifest.version) {

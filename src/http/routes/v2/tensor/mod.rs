@@ -24,10 +24,7 @@ pub(crate) enum Datatype {
 }
 
 impl Datatype {
-    /// By the protocol's name.
-    ///
-    /// # Errors
-    /// 400 for other types.
+    /// By the protocol's name; 400 for other types.
     pub(crate) fn named(name: &str) -> Result<Self, Problem> {
         match name {
             "BYTES" => Ok(Self::Bytes),
@@ -39,10 +36,8 @@ impl Datatype {
         }
     }
 
-    /// N of a shape: `[N]` for images (`[N,1]` works as well), `[N,1,48,48]` for gray values.
-    ///
-    /// # Errors
-    /// 400 for another shape or N = 0, 413 if N is more than `max`.
+    /// N of a shape: `[N]` for images (`[N,1]` works as well), `[N,1,48,48]` for gray values: 400 for
+    /// another shape or N = 0, 413 if N is more than `max`.
     pub(crate) fn count(self, shape: &[i64], max: usize) -> Result<usize, Problem> {
         let side = i64::try_from(SIDE).unwrap_or(0);
         let (n, expected) = match (self, shape) {
@@ -70,10 +65,7 @@ pub(crate) enum Input {
     Faces(Vec<Face>),
 }
 
-/// Values in JSON, flat or nested.
-///
-/// # Errors
-/// 400 if they are not `n` elements of the type, or gray values outside 0–255.
+/// Values in JSON, flat or nested: 400 if they are not `n` elements of the type, or gray values outside 0–255.
 pub(crate) fn from_json(
     data: &RawValue,
     body: &Bytes,
@@ -86,13 +78,8 @@ pub(crate) fn from_json(
         let mut texts: Vec<Cow<'_, str>> = Vec::new();
         Flat(&mut texts, n).deserialize(&mut json).map_err(bad)?;
         exact(texts.len(), n, "elements")?;
-        let image = |text| {
-            EncodedImage::Base64(match text {
-                Cow::Borrowed(s) => body.slice_ref(str::as_bytes(s)),
-                Cow::Owned(s) => Bytes::from(s),
-            })
-        };
-        return Ok(Input::Images(texts.into_iter().map(image).collect()));
+        let images = texts.into_iter().map(|text| EncodedImage::from_json(body, text));
+        return Ok(Input::Images(images.collect()));
     }
     let mut values: Vec<f64> = Vec::new();
     Flat(&mut values, n * PIXELS)
@@ -110,9 +97,6 @@ pub(crate) fn from_json(
 }
 
 /// Values as bytes, little-endian. Each element of `BYTES` has its length in four bytes before it; with `base64` it is text.
-///
-/// # Errors
-/// As [`from_json`].
 pub(crate) fn from_bytes(
     mut data: Bytes,
     datatype: Datatype,
