@@ -16,61 +16,18 @@ use super::{
     App, body,
     observe::RequestId,
     parse::{self, BodyFormat, Images},
-    problem::Problem,
+    problem::{Failure, Problem},
     timing::Timing,
     types::{Many, ModelRef, One},
 };
 use crate::{
-    batcher::BatcherError,
     loaded_model::LoadedModel,
     metrics::Rejected,
-    pipeline::{ClassifyError, DetectError, EncodedImage, Session},
+    pipeline::{EncodedImage, Session},
 };
 
 /// Forms and JSON up to that number of bytes are parsed on the async thread: that takes less time than a change of threads.
 const PARSE_INLINE: usize = 16 << 10;
-
-/// Why an image has no answer.
-pub(super) enum Failure {
-    /// The image cannot be used. Among several images, only its entry says so.
-    Image(Problem),
-    /// The server could not answer. The whole request fails and can be sent again.
-    Server(Problem),
-}
-
-impl From<BatcherError> for Failure {
-    fn from(error: BatcherError) -> Self {
-        Self::Server(error.into())
-    }
-}
-
-impl From<ClassifyError> for Failure {
-    fn from(error: ClassifyError) -> Self {
-        match error {
-            ClassifyError::Decode(error) => Self::Image(error.into()),
-            ClassifyError::Pool(error) => Self::Server(error.into()),
-            ClassifyError::Batcher(error) => Self::Server(error.into()),
-        }
-    }
-}
-
-impl From<DetectError> for Failure {
-    fn from(error: DetectError) -> Self {
-        match error {
-            DetectError::Decode(error) => Self::Image(error.into()),
-            DetectError::Pool(error) => Self::Server(error.into()),
-            DetectError::Detector(text) => Self::Server(Problem::internal(text)),
-        }
-    }
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Image(problem) | Failure::Server(problem) => problem,
-        }
-    }
-}
 
 /// What was found out about one image, or about each of several.
 pub(super) enum Answers<T> {

@@ -23,6 +23,8 @@
 mod catalogue;
 mod from_pipeline;
 
+pub(crate) use from_pipeline::Failure;
+
 use std::borrow::Cow;
 
 use axum::{

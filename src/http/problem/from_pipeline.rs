@@ -1,4 +1,4 @@
-//! The errors of the pipeline as problems.
+//! The errors of the pipeline as problems, of one image or of the whole request.
 
 use axum::http::StatusCode;
 
@@ -6,7 +6,7 @@ use super::Problem;
 use crate::{
     batcher::BatcherError,
     image::ImageError,
-    pipeline::{DecodeError, PoolError},
+    pipeline::{ClassifyError, DecodeError, DetectError, PoolError},
 };
 
 impl From<DecodeError> for Problem {
@@ -54,6 +54,48 @@ impl From<BatcherError> for Problem {
             BatcherError::Closed => Self::not_ready(),
             BatcherError::Deadline => Self::deadline_exceeded(),
             BatcherError::Engine(text) => Self::internal(text),
+        }
+    }
+}
+
+/// Why an image has no answer.
+pub(crate) enum Failure {
+    /// The image cannot be used. Among several images, only its entry says so.
+    Image(Problem),
+    /// The server could not answer. The whole request fails and can be sent again.
+    Server(Problem),
+}
+
+impl From<BatcherError> for Failure {
+    fn from(error: BatcherError) -> Self {
+        Self::Server(error.into())
+    }
+}
+
+impl From<ClassifyError> for Failure {
+    fn from(error: ClassifyError) -> Self {
+        match error {
+            ClassifyError::Decode(error) => Self::Image(error.into()),
+            ClassifyError::Pool(error) => Self::Server(error.into()),
+            ClassifyError::Batcher(error) => Self::Server(error.into()),
+        }
+    }
+}
+
+impl From<DetectError> for Failure {
+    fn from(error: DetectError) -> Self {
+        match error {
+            DetectError::Decode(error) => Self::Image(error.into()),
+            DetectError::Pool(error) => Self::Server(error.into()),
+            DetectError::Detector(text) => Self::Server(Problem::internal(text)),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Image(problem) | Failure::Server(problem) => problem,
         }
     }
 }

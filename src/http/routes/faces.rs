@@ -12,9 +12,9 @@ use crate::{
     faces::Options,
     http::{
         App,
-        job::{Failure, Job},
+        job::Job,
         parse::{self, BodyFormat},
-        problem::Problem,
+        problem::{Failure, Problem},
         timing::Timing,
         types::{FaceAnswer, Photo, Scores},
     },

@@ -11,9 +11,9 @@ use axum::{
 use crate::{
     http::{
         App,
-        job::{Failure, Job},
+        job::Job,
         parse::{self, BodyFormat},
-        problem::Problem,
+        problem::{Failure, Problem},
         timing::Timing,
         types::{Crop, Prediction, Scores},
     },

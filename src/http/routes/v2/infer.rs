@@ -21,9 +21,9 @@ use crate::{
     engine::Manifest,
     http::{
         App,
-        job::{self, Failure, Job},
+        job::{self, Job},
         parse,
-        problem::Problem,
+        problem::{Failure, Problem},
         timing::Timing,
     },
     image::Face,
