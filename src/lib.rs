@@ -14,14 +14,14 @@
 //! - [`emotion`]: the seven labels and a probability vector over them
 //! - [`image`]: bytes → [`image::Face`]; the only preprocessing there is
 //! - [`faces`]: finding faces in a photo and cutting them out
-//! - [`decode`]: the threads on which pictures are decoded
 //! - [`engine`]: the model folder and what runs it
+//! - [`pipeline`]: image bytes → probabilities: decode pool, face detection, the current model
 //! - [`batcher`]: bounded queue → workers that own an engine
 //! - [`http`]: routes, errors, observation
 //! - [`metrics`]: every metric, its help and buckets
-//! - [`model`]: a loaded model: its manifest and the batcher that runs it
+//! - [`loaded_model`]: a loaded model: its manifest and the batcher that runs it
 //! - [`reload`]: model folder, API keys and certificate read again while serving
-//! - [`commands`]: `predict` and `healthcheck`
+//! - [`commands`]: `predict`, `bench` and `healthcheck`
 //! - [`telemetry`]: the log
 //! - [`traces`]: spans over OTLP
 //! - [`background`]: threads that give way to requests
@@ -29,15 +29,13 @@
 //! - [`end`]: the end of the process
 //! - [`tls`]: certificate and key
 //! - [`serve`]: load, warm up, serve, drain
-//! - [`mod@bench`]: how fast the engines are
+//! - [`panics`]: containing panics
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
-pub mod batcher;
-pub mod bench;
+pub(crate) mod batcher;
 pub mod commands;
 pub mod config;
-pub mod decode;
 #[cfg(test)]
 #[path = "../tests/support/flags.rs"]
 mod flags;
@@ -45,8 +43,10 @@ mod flags;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub(crate) mod loaded_model;
 pub mod metrics;
-pub mod model;
+pub(crate) mod panics;
+pub(crate) mod pipeline;
 pub mod reload;
 pub mod serve;
 mod sys;

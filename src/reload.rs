@@ -11,7 +11,7 @@ use crate::{
     batcher::StartError,
     engine::EngineError,
     http::{App, problem::Problem},
-    model::Model,
+    loaded_model::LoadedModel,
     tls::Tls,
 };
 
@@ -21,7 +21,7 @@ pub const WAITING: usize = 64;
 const RETIRING: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// How a reload ended: the model that answers now, or what was refused.
-pub type Outcome = Result<Arc<Model>, Problem>;
+pub(crate) type Outcome = Result<Arc<LoadedModel>, Problem>;
 
 /// Someone who wants a reload, and may want to know how it ended.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Wish(Option<oneshot::Sender<Outcome>>);
 impl Wish {
     /// A wish whose outcome is handed to the receiver.
     #[must_use]
-    pub fn answered() -> (Self, oneshot::Receiver<Outcome>) {
+    pub(crate) fn answered() -> (Self, oneshot::Receiver<Outcome>) {
         let (tell, outcome) = oneshot::channel();
         (Self(Some(tell)), outcome)
     }
@@ -112,13 +112,14 @@ async fn reload(app: &Arc<App>) -> Outcome {
 ///
 /// # Errors
 /// [`StartError`] if it is refused; nothing has changed then.
-pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
+pub(crate) async fn load(app: Arc<App>) -> Result<Arc<LoadedModel>, StartError> {
     let began = std::time::Instant::now();
     let loading = Arc::clone(&app);
-    let serving = app.model.load().as_ref().map(|m| m.serves.clone());
-    let loaded =
-        tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics, serving.as_ref()))
-            .await;
+    let serving = app.pipeline.model().map(|m| m.serves.clone());
+    let loaded = tokio::task::spawn_blocking(move || {
+        LoadedModel::load(&loading.config, &loading.metrics, serving.as_ref())
+    })
+    .await;
     let model = Arc::new(loaded.map_err(|e| StartError::Panic(e.to_string()))??);
     let info = model.batcher.info();
     tracing::info!(
@@ -132,13 +133,13 @@ pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
     );
     app.metrics.set_model(&model.manifest, info);
     // Who is being answered by the old model still holds it; with the last of them its workers end.
-    let old = app.model.swap(Some(Arc::clone(&model)));
+    let old = app.pipeline.swap_model(Some(Arc::clone(&model)));
     tokio::spawn(give_memory_back(old));
     Ok(model)
 }
 
 /// Waits until nobody holds the old model any more, and hands its memory and that of loading back to the system.
-async fn give_memory_back(old: Option<Arc<Model>>) {
+async fn give_memory_back(old: Option<Arc<LoadedModel>>) {
     if let Some(old) = old {
         let held = Arc::downgrade(&old);
         drop(old);

@@ -179,7 +179,7 @@ pub async fn run(
         tracing::warn!(timeout = ?drain_timeout, "requests were still in flight at the drain timeout");
         acceptor.abort();
     }
-    if let Some(model) = app.model.swap(None) {
+    if let Some(model) = app.pipeline.swap_model(None) {
         let join = tokio::task::spawn_blocking(move || model.batcher.shutdown());
         // Only a batch in the engine can hold this up.
         let _ = tokio::time::timeout(LAST_GRACE, join).await;

@@ -1,6 +1,6 @@
 //! Probes and metrics. None of them waits for work: they answer under any load.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -18,10 +18,7 @@ use super::{App, problem::Problem};
 /// # Errors
 /// [`Problem::wedged`].
 pub fn live(app: &App) -> Result<(), Problem> {
-    let model = app.model.load();
-    let inside = model
-        .as_ref()
-        .map_or(Duration::ZERO, |m| m.batcher.longest_in_engine());
+    let inside = app.pipeline.longest_in_engine();
     if inside > app.config.wedge_timeout {
         return Err(Problem::wedged(inside));
     }

@@ -15,12 +15,12 @@
 //!
 //! | file | routes |
 //! | --- | --- |
-//! | [`predict`] | `POST /predict` |
-//! | [`faces`] | `POST /faces` |
+//! | [`routes::predict`] | `POST /predict` |
+//! | [`routes::faces`] | `POST /faces` |
 //! | [`console`] | `GET /`, `GET /docs` and their files |
 //! | [`health`] | `GET /livez`, `/readyz`, `/healthz`, `/metrics` |
-//! | [`model`] | `GET /model` |
-//! | [`v2`] | `/v2`, the Open Inference Protocol |
+//! | [`routes::model`] | `GET /model` |
+//! | [`routes::v2`] | `/v2`, the Open Inference Protocol |
 //! | [`contract`] | `GET /openapi.yaml`, `/openapi.json` |
 //! | [`admin`] | `POST /admin/reload` |
 
@@ -29,21 +29,19 @@ pub mod admin;
 pub mod body;
 pub mod console;
 pub mod contract;
-pub mod faces;
 pub mod guests;
 pub mod health;
-pub mod input;
-pub mod model;
+mod job;
 pub mod observe;
 mod pace;
-mod pictures;
+pub(crate) mod parse;
 mod place;
-pub mod predict;
 pub mod problem;
 mod refusals;
+pub(crate) mod routes;
+mod timing;
 mod trace_context;
-pub mod types;
-pub mod v2;
+pub(crate) mod types;
 
 use std::{
     any::Any,
@@ -53,7 +51,6 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwapOption;
 use axum::{
     Extension, Router,
     extract::{Request, State},
@@ -70,21 +67,21 @@ use tower_http::{
 };
 
 use crate::{
-    batcher::panic_text,
     config::Config,
-    decode::DecodePool,
-    faces::{Detector, Seeta},
+    loaded_model::LoadedModel,
     metrics::{Metrics, Rejected},
-    model::Model,
+    panics,
+    pipeline::Pipeline,
     reload::{Outcome, Wish},
     tls::Tls,
     traces::Traces,
 };
 use access::Access;
 use admin::Port;
-pub use observe::Timing;
 use problem::Problem;
 use refusals::Refusals;
+use routes::{faces, model, predict, v2};
+pub use timing::Timing;
 pub use trace_context::TraceParent;
 
 /// What all handlers share.
@@ -94,14 +91,8 @@ pub struct App {
     pub config: Config,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The model that answers; none until it has warmed up.
-    pub model: ArcSwapOption<Model>,
-    /// Where pictures are decoded.
-    pub decoder: DecodePool,
-    /// Where photos are decoded and searched for faces.
-    pub detection: DecodePool,
-    /// What finds the faces.
-    pub detector: Arc<dyn Detector>,
+    /// Decoding, detection and the current model.
+    pub(crate) pipeline: Arc<Pipeline>,
     /// API keys and limits.
     pub access: Access,
     /// The contract as JSON.
@@ -145,16 +136,13 @@ impl App {
             contract_json: contract::as_json()?,
             tls,
             reloads: OnceLock::new(),
-            decoder: DecodePool::start("fer-decode", config.decode_threads, Arc::clone(&metrics))?,
-            detection: DecodePool::start("fer-detect", config.detect_threads, Arc::clone(&metrics))?,
-            detector: Arc::new(Seeta::new().map_err(std::io::Error::other)?),
+            pipeline: Arc::new(Pipeline::start(&config, &metrics)?),
             pace: pace::Pace::new(
                 config.max_in_flight(cuda),
                 config.most_in_flight(cuda),
                 metrics.in_flight_limit.clone(),
             ),
             buffers: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
-            model: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             metrics,
             config,
@@ -171,7 +159,7 @@ impl App {
     /// # Errors
     /// [`Problem::not_ready`] before the first model is, [`Problem::draining`] at the end,
     /// [`Problem::overloaded`] with too many waiting, or what the reload was refused for.
-    pub async fn reload(&self) -> Outcome {
+    pub(crate) async fn reload(&self) -> Outcome {
         let wishes = self.reloads.get().ok_or_else(Problem::not_ready)?;
         let (wish, outcome) = Wish::answered();
         wishes.try_send(wish).map_err(|e| match e {
@@ -196,11 +184,8 @@ impl App {
     ///
     /// # Errors
     /// [`Problem::not_ready`] if not.
-    pub fn ready_model(&self) -> Result<Arc<Model>, Problem> {
-        self.model
-            .load_full()
-            .filter(|m| m.batcher.healthy())
-            .ok_or_else(Problem::not_ready)
+    pub(crate) fn ready_model(&self) -> Result<Arc<LoadedModel>, Problem> {
+        self.pipeline.ready_model().ok_or_else(Problem::not_ready)
     }
 }
 
@@ -306,7 +291,7 @@ async fn method_not_allowed(method: Method) -> Response {
 
 #[allow(clippy::needless_pass_by_value)] // the signature tower-http asks for
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    Problem::internal(format!("a handler panicked: {}", panic_text(&*panic))).into_response()
+    Problem::internal(format!("a handler panicked: {}", panics::message(&*panic))).into_response()
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::{
     App, TraceParent, body,
     health::is_probe,
     problem::{MEDIA_TYPE, Problem, ProblemBody},
-    v2,
+    routes::v2,
+    timing::{Timing, millis},
 };
 use crate::{
     metrics::{ROUTE_OTHER, method_label},
@@ -64,56 +65,6 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
-}
-
-/// Where the time of a request with pictures went; of several pictures the longest of each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timing {
-    /// Decoding.
-    pub decode: Duration,
-    /// Finding faces, where they are looked for.
-    pub detect: Option<Duration>,
-    /// Waiting for a worker.
-    pub queue: Duration,
-    /// The network.
-    pub infer: Duration,
-    /// Faces in the largest batch one of them was in.
-    pub batch: usize,
-    /// Pictures in the request.
-    pub images: usize,
-}
-
-impl Timing {
-    /// The longer of each.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        Self {
-            decode: self.decode.max(other.decode),
-            detect: self.detect.max(other.detect),
-            queue: self.queue.max(other.queue),
-            infer: self.infer.max(other.infer),
-            batch: self.batch.max(other.batch),
-            images: self.images.max(other.images),
-        }
-    }
-
-    fn header(&self) -> Option<HeaderValue> {
-        let [decode, queue, infer] = [self.decode, self.queue, self.infer].map(millis);
-        let detect = self
-            .detect
-            .map_or_else(String::new, |d| format!(" detect;dur={:.3},", millis(d)));
-        HeaderValue::from_str(&format!(
-            "decode;dur={decode:.3},{detect} queue;dur={queue:.3}, infer;dur={infer:.3}"
-        ))
-        .ok()
-    }
-}
-
-/// Milliseconds with microseconds as the last digits.
-fn millis(d: Duration) -> f64 {
-    #[allow(clippy::cast_precision_loss)] // 2⁵³ µs are three centuries
-    let micros = d.as_micros() as f64;
-    micros / 1e3
 }
 
 /// What is known of a request before its answer. Dropped without [`Observed::answered`], the client went

@@ -21,6 +21,9 @@
 //! | 504 | `deadline_exceeded` |
 
 mod catalogue;
+mod from_pipeline;
+
+pub(crate) use from_pipeline::Failure;
 
 use std::borrow::Cow;
 
@@ -203,7 +206,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::ImageError;
+    use crate::{image::ImageError, pipeline::DecodeError};
 
     #[test]
     fn the_envelope_has_its_keys_in_order_and_nothing_of_the_inside() {
@@ -257,7 +260,7 @@ mod tests {
             (ImageError::Empty, 400, "empty_image"),
             (ImageError::UnknownFormat, 415, "unknown_image_format"),
         ] {
-            let problem = Problem::from(&error);
+            let problem = Problem::from(DecodeError::from(error));
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));
         }
     }

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    batcher::{Batcher, Factory, Layout, Policy},
+    batcher::{Batcher, BatcherOptions, EngineFactory, Policy},
     config::Command,
     emotion::CLASSES,
     engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits},
@@ -70,7 +70,7 @@ fn rig(flags: &[&str]) -> Rig {
     let (open, gate) = channel();
     let (tell, busy) = channel();
     let (gate, tell) = (Arc::new(Mutex::new(gate)), Mutex::new(tell));
-    let layout = Layout {
+    let options = BatcherOptions {
         workers: NonZeroUsize::MIN,
         policy: Policy {
             max_batch: NonZeroUsize::MIN,
@@ -81,7 +81,7 @@ fn rig(flags: &[&str]) -> Rig {
     let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
         Ok(Box::new(Fake(Arc::clone(&gate), tell.lock().unwrap().clone())))
     };
-    let batcher = Batcher::start(&(Arc::new(factory) as Arc<Factory>), layout, &metrics).unwrap();
+    let batcher = Batcher::start(&(Arc::new(factory) as Arc<EngineFactory>), options, &metrics).unwrap();
     let manifest = serde_json::from_value(serde_json::json!({
         "name": "fake", "version": "7", "labels": vec!["x"; CLASSES], "files": {},
         "input": {"width": 48, "height": 48, "channels": 1, "scale": 1.0, "mean": 0.0, "std": 1.0},
@@ -92,7 +92,7 @@ fn rig(flags: &[&str]) -> Rig {
         info: batcher.info().clone(),
         int8: false,
     };
-    app.model.store(Some(Arc::new(Model {
+    app.pipeline.swap_model(Some(Arc::new(LoadedModel {
         manifest,
         serves,
         batcher,
@@ -291,7 +291,7 @@ async fn a_worker_that_hangs_makes_live_say_no() {
 #[tokio::test]
 async fn without_a_model_only_the_work_is_refused() {
     let rig = rig(&[]);
-    rig.app.model.store(None);
+    rig.app.pipeline.swap_model(None);
     for request in [
         post_of(picture(0)),
         Request::get("/readyz").body(Body::empty()).unwrap(),

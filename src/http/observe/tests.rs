@@ -31,25 +31,3 @@ fn anything_else_gets_an_id_of_its_own() {
     }
     assert_ne!(id(b""), id(b""));
 }
-
-#[test]
-fn server_timing_is_in_milliseconds() {
-    let timing = Timing {
-        decode: Duration::from_micros(1500),
-        queue: Duration::ZERO,
-        infer: Duration::from_nanos(1_234_567),
-        ..Timing::default()
-    };
-    assert_eq!(
-        timing.header().unwrap(),
-        "decode;dur=1.500, queue;dur=0.000, infer;dur=1.234"
-    );
-    let timing = Timing {
-        detect: Some(Duration::from_millis(25)),
-        ..timing
-    };
-    assert_eq!(
-        timing.header().unwrap(),
-        "decode;dur=1.500, detect;dur=25.000, queue;dur=0.000, infer;dur=1.234"
-    );
-}

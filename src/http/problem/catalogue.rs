@@ -5,7 +5,6 @@ use std::{borrow::Cow, time::Duration};
 use axum::http::StatusCode;
 
 use super::{Hint, Problem};
-use crate::{batcher::ClassifyError, image::ImageError};
 
 const OVERLOADED: &str = "overloaded";
 
@@ -324,53 +323,6 @@ impl Problem {
                 problem
             }
             _ => Self::internal(format!("a layer answered {status} without a problem")),
-        }
-    }
-}
-
-impl From<&ImageError> for Problem {
-    fn from(error: &ImageError) -> Self {
-        let detail = error.to_string();
-        let problem = match error {
-            ImageError::Empty => Self::new(
-                StatusCode::BAD_REQUEST,
-                "empty_image",
-                "A picture has no bytes.",
-                detail,
-            ),
-            ImageError::UnknownFormat => Self::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unknown_image_format",
-                "The content is not a picture of a format this server reads.",
-                detail,
-            ),
-            ImageError::TooManyPixels { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "too_many_pixels",
-                "The picture is too large.",
-                detail,
-            ),
-            ImageError::Broken { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "broken_image",
-                "The picture cannot be decoded.",
-                detail,
-            ),
-        };
-        match error.detail() {
-            Some(inside) => problem.inside(inside),
-            None => problem,
-        }
-    }
-}
-
-impl From<ClassifyError> for Problem {
-    fn from(error: ClassifyError) -> Self {
-        match error {
-            ClassifyError::QueueFull => Self::overloaded(),
-            ClassifyError::Closed => Self::not_ready(),
-            ClassifyError::Deadline => Self::deadline_exceeded(),
-            ClassifyError::Engine(text) => Self::internal(text),
         }
     }
 }

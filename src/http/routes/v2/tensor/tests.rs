@@ -100,16 +100,16 @@ fn elements_of_bytes_have_their_length_before_them() {
     let data: Bytes = [&[2, 0, 0, 0][..], b"ab", &[0, 0, 0, 0], &[1, 0, 0, 0], b"c"]
         .concat()
         .into();
-    let pictures = |kind: fn(Bytes) -> Picture| {
-        Input::Pictures([&b"ab"[..], b"", b"c"].map(|b| kind(Bytes::from(b))).to_vec())
+    let images = |kind: fn(Bytes) -> EncodedImage| {
+        Input::Images([&b"ab"[..], b"", b"c"].map(|b| kind(Bytes::from(b))).to_vec())
     };
     assert_eq!(
         from_bytes(data.clone(), Datatype::Bytes, 3, false).unwrap(),
-        pictures(Picture::Raw)
+        images(EncodedImage::Raw)
     );
     assert_eq!(
         from_bytes(data.clone(), Datatype::Bytes, 3, true).unwrap(),
-        pictures(Picture::Base64)
+        images(EncodedImage::Base64)
     );
     for (data, n, word) in [
         (data.clone(), 2, "more than the 2"),
@@ -125,9 +125,9 @@ fn elements_of_bytes_have_their_length_before_them() {
 
 #[test]
 fn strings_are_base64_flat_or_nested() {
-    let want = Input::Pictures(vec![
-        Picture::Base64(Bytes::from_static(b"YQ==")),
-        Picture::Base64(Bytes::from_static(b"Y/I=")),
+    let want = Input::Images(vec![
+        EncodedImage::Base64(Bytes::from_static(b"YQ==")),
+        EncodedImage::Base64(Bytes::from_static(b"Y/I=")),
     ]);
     assert_eq!(json(r#"["YQ==","Y\/I="]"#, Datatype::Bytes, 2).unwrap(), want);
     assert_eq!(json(r#"[["YQ=="],["Y/I="]]"#, Datatype::Bytes, 2).unwrap(), want);

@@ -1,4 +1,4 @@
-//! The values of the input tensor, from JSON or from bytes, as pictures or faces.
+//! The values of the input tensor, from JSON or from bytes, as images or faces.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,14 +7,15 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    http::{input::Picture, problem::Problem},
+    http::problem::Problem,
     image::{Face, PIXELS, SIDE},
+    pipeline::EncodedImage,
 };
 
 /// Element types the input may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Datatype {
-    /// A picture file an element.
+pub(crate) enum Datatype {
+    /// An image file an element.
     Bytes,
     /// A gray value an element, 0–255.
     Uint8,
@@ -23,43 +24,33 @@ pub enum Datatype {
 }
 
 impl Datatype {
-    /// By the protocol's name.
-    ///
-    /// # Errors
-    /// 400 for other types.
-    pub fn named(name: &str) -> Result<Self, Problem> {
+    /// By the protocol's name; 400 for other types.
+    pub(crate) fn named(name: &str) -> Result<Self, Problem> {
         match name {
             "BYTES" => Ok(Self::Bytes),
             "UINT8" => Ok(Self::Uint8),
             "FP32" => Ok(Self::Fp32),
             other => Err(Problem::bad_tensor(format!(
-                "datatype is {other:?}; BYTES, UINT8 or FP32 is wanted"
+                "datatype is {other:?}; it must be BYTES, UINT8 or FP32"
             ))),
         }
     }
 
-    /// N of a shape: `[N]` for pictures (`[N,1]` is taken, too), `[N,1,48,48]` for gray values.
-    ///
-    /// # Errors
-    /// 400 for another shape or N = 0, 413 if N is more than `max`.
-    pub fn count(self, shape: &[i64], max: usize) -> Result<usize, Problem> {
+    /// N of a shape: `[N]` for images (`[N,1]` works as well), `[N,1,48,48]` for gray values: 400 for
+    /// another shape or N = 0, 413 if N is more than `max`.
+    pub(crate) fn count(self, shape: &[i64], max: usize) -> Result<usize, Problem> {
         let side = i64::try_from(SIDE).unwrap_or(0);
-        let (n, wanted) = match (self, shape) {
-            (Self::Bytes, [n] | [n, 1]) => (*n, ""),
+        let (n, expected) = match (self, shape) {
+            (Self::Bytes, [n] | [n, 1]) => (*n, "N of at least 1"),
             (Self::Bytes, _) => (0, "[N] with N of at least 1"),
-            (_, [n, 1, h, w]) if (*h, *w) == (side, side) => (*n, ""),
+            (_, [n, 1, h, w]) if (*h, *w) == (side, side) => (*n, "N of at least 1"),
             (..) => (0, "[N,1,48,48] with N of at least 1"),
         };
         match usize::try_from(n) {
             Ok(n) if n > max => Err(Problem::too_many_images(max)),
             Ok(n) if n > 0 => Ok(n),
             _ => Err(Problem::bad_tensor(format!(
-                "shape is {shape:?}; {} is wanted",
-                if wanted.is_empty() {
-                    "N of at least 1"
-                } else {
-                    wanted
-                }
+                "shape is {shape:?}; it must be {expected}"
             ))),
         }
     }
@@ -67,65 +58,63 @@ impl Datatype {
 
 /// What is to be classified, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// To be decoded.
-    Pictures(Vec<Picture>),
+    Images(Vec<EncodedImage>),
     /// Ready for the network.
     Faces(Vec<Face>),
 }
 
-/// Values in JSON, flat or nested.
-///
-/// # Errors
-/// 400 if they are not `n` elements of the type, or gray values outside 0–255.
-pub fn from_json(data: &RawValue, body: &Bytes, datatype: Datatype, n: usize) -> Result<Input, Problem> {
+/// Values in JSON, flat or nested: 400 if they are not `n` elements of the type, or gray values outside 0–255.
+pub(crate) fn from_json(
+    data: &RawValue,
+    body: &Bytes,
+    datatype: Datatype,
+    n: usize,
+) -> Result<Input, Problem> {
     let mut json = serde_json::Deserializer::from_str(data.get());
     let bad = |e: serde_json::Error| Problem::bad_tensor(format!("data of {}: {e}", super::INPUT));
     if datatype == Datatype::Bytes {
         let mut texts: Vec<Cow<'_, str>> = Vec::new();
         Flat(&mut texts, n).deserialize(&mut json).map_err(bad)?;
-        exact(texts.len(), n)?;
-        let picture = |text| {
-            Picture::Base64(match text {
-                Cow::Borrowed(s) => body.slice_ref(str::as_bytes(s)),
-                Cow::Owned(s) => Bytes::from(s),
-            })
-        };
-        return Ok(Input::Pictures(texts.into_iter().map(picture).collect()));
+        exact(texts.len(), n, "elements")?;
+        let images = texts.into_iter().map(|text| EncodedImage::from_json(body, text));
+        return Ok(Input::Images(images.collect()));
     }
     let mut values: Vec<f64> = Vec::new();
     Flat(&mut values, n * PIXELS)
         .deserialize(&mut json)
         .map_err(bad)?;
-    exact(values.len(), n * PIXELS)?;
+    exact(values.len(), n * PIXELS, "elements")?;
     if datatype == Datatype::Uint8
         && let Some(value) = values.iter().find(|v| v.fract() != 0.0)
     {
         return Err(Problem::bad_tensor(format!(
-            "{value} is not a whole number, which UINT8 wants"
+            "{value} is not a whole number, which UINT8 requires"
         )));
     }
     faces(values.iter().copied())
 }
 
-/// Values as bytes: little-endian; of `BYTES` each element with its length in four bytes before it. With `base64` its
-/// elements are text.
-///
-/// # Errors
-/// As [`from_json`].
-pub fn from_bytes(mut data: Bytes, datatype: Datatype, n: usize, base64: bool) -> Result<Input, Problem> {
+/// Values as bytes, little-endian. Each element of `BYTES` has its length in four bytes before it; with `base64` it is text.
+pub(crate) fn from_bytes(
+    mut data: Bytes,
+    datatype: Datatype,
+    n: usize,
+    base64: bool,
+) -> Result<Input, Problem> {
     match datatype {
         Datatype::Uint8 => {
-            exact(data.len(), n * PIXELS)?;
+            exact(data.len(), n * PIXELS, "elements")?;
             faces(data.iter().map(|v| f64::from(*v)))
         }
         Datatype::Fp32 => {
-            exact_bytes(data.len(), n * PIXELS * 4)?;
+            exact(data.len(), n * PIXELS * 4, "bytes")?;
             let value = |b: &[u8]| b.try_into().map_or(f32::NAN, f32::from_le_bytes);
             faces(data.chunks_exact(4).map(|b| f64::from(value(b))))
         }
         Datatype::Bytes => {
-            let mut pictures = Vec::with_capacity(n);
+            let mut images = Vec::with_capacity(n);
             while data.has_remaining() {
                 let length = data
                     .try_get_u32_le()
@@ -135,44 +124,30 @@ pub fn from_bytes(mut data: Bytes, datatype: Datatype, n: usize, base64: bool) -
                     .ok_or_else(|| {
                         Problem::bad_tensor("an element of BYTES is longer than what is left of the body")
                     })?;
-                exact_at_most(pictures.len(), n)?;
+                if images.len() == n {
+                    return Err(Problem::bad_tensor(format!(
+                        "the data hold more than the {n} elements that the shape asks for"
+                    )));
+                }
                 let bytes = data.split_to(length);
-                pictures.push(if base64 {
-                    Picture::Base64(bytes)
+                images.push(if base64 {
+                    EncodedImage::Base64(bytes)
                 } else {
-                    Picture::Raw(bytes)
+                    EncodedImage::Raw(bytes)
                 });
             }
-            exact(pictures.len(), n)?;
-            Ok(Input::Pictures(pictures))
+            exact(images.len(), n, "elements")?;
+            Ok(Input::Images(images))
         }
     }
 }
 
-fn exact(got: usize, want: usize) -> Result<(), Problem> {
-    if got == want {
+fn exact(got: usize, asked: usize, unit: &str) -> Result<(), Problem> {
+    if got == asked {
         return Ok(());
     }
     Err(Problem::bad_tensor(format!(
-        "the data hold {got} elements; the shape asks for {want}"
-    )))
-}
-
-fn exact_bytes(got: usize, want: usize) -> Result<(), Problem> {
-    if got == want {
-        return Ok(());
-    }
-    Err(Problem::bad_tensor(format!(
-        "the data hold {got} bytes; shape and datatype ask for {want}"
-    )))
-}
-
-fn exact_at_most(have: usize, want: usize) -> Result<(), Problem> {
-    if have < want {
-        return Ok(());
-    }
-    Err(Problem::bad_tensor(format!(
-        "the data hold more than the {want} elements that the shape asks for"
+        "the data hold {got} {unit}; the shape asks for {asked}"
     )))
 }
 
@@ -182,7 +157,7 @@ fn faces(values: impl Iterator<Item = f64>) -> Result<Input, Problem> {
     for value in values {
         if !(0.0..=255.0).contains(&value) {
             return Err(Problem::bad_tensor(format!(
-                "{value} is not a gray value: 0 to 255 is wanted"
+                "{value} is not a gray value, 0 to 255"
             )));
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to 255
@@ -192,7 +167,7 @@ fn faces(values: impl Iterator<Item = f64>) -> Result<Input, Problem> {
     Ok(Input::Faces(faces.collect()))
 }
 
-/// Collects the scalars of nested lists, at most so many: a longer list is an error before it takes memory.
+/// Collects the scalars of nested lists, at most that number: a longer list is an error before it takes memory.
 struct Flat<'a, T>(&'a mut Vec<T>, usize);
 
 impl<T> Flat<'_, T> {
@@ -227,7 +202,7 @@ impl<'de> Visitor<'de> for Flat<'_, f64> {
         self.push(v)
     }
 
-    #[allow(clippy::cast_precision_loss)] // what is past 2⁵³ is no gray value anyway
+    #[allow(clippy::cast_precision_loss)] // nothing above 2⁵³ is a gray value
     fn visit_u64<E: Error>(self, v: u64) -> Result<(), E> {
         self.push(v as f64)
     }

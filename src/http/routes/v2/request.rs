@@ -1,5 +1,7 @@
 //! The body of `infer`: JSON, or JSON and after it the tensor's bytes (the binary tensor data extension).
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,23 +11,21 @@ use super::{
     INPUT, OUTPUT,
     tensor::{Datatype, Input, from_bytes, from_json},
 };
-use crate::http::{
-    input::{Picture, json_object},
-    problem::Problem,
+use crate::{
+    http::{parse::json_object, problem::Problem},
+    pipeline::EncodedImage,
 };
 
-/// The header that says how many bytes of the body are JSON.
-pub const JSON_LENGTH: &str = "inference-header-content-length";
+/// The header with the number of bytes of the body that are JSON.
+pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 
-/// What was asked.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Infer {
-    /// To be given back.
-    pub id: Option<String>,
-    /// What is to be classified.
-    pub input: Input,
-    /// Whether the answer's tensor goes as bytes behind its JSON.
-    pub binary: bool,
+pub(crate) struct Infer {
+    /// Returned in the answer.
+    pub(crate) id: Option<String>,
+    pub(crate) input: Input,
+    /// Whether the answer's tensor follows its JSON as bytes.
+    pub(crate) binary: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ struct InputTensor<'a> {
     parameters: Option<InputParameters>,
 }
 
-/// Parameters that are not named here are ignored, as the protocol wants it.
+/// Other parameters are ignored, as the protocol requires.
 #[derive(Default, Deserialize)]
 struct InputParameters {
     binary_data_size: Option<usize>,
@@ -75,11 +75,8 @@ struct RequestParameters {
     binary_data_output: Option<bool>,
 }
 
-/// The number in [`JSON_LENGTH`], if the header is there.
-///
-/// # Errors
-/// 400 if it is no number.
-pub fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
+/// The number in [`JSON_LENGTH`], if the header is there; 400 if it is not a number.
+pub(crate) fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
     let Some(value) = headers.get(JSON_LENGTH) else {
         return Ok(None);
     };
@@ -91,16 +88,14 @@ pub fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
         .ok_or_else(|| Problem::bad_request("Inference-Header-Content-Length must be a number of bytes"))
 }
 
-/// Takes a body apart of which the first `json` bytes are JSON, all of it without that number. `Some(0)`: all of it is
-/// one picture. Computes for as long as the body is; not for an async thread if it is large.
-///
-/// # Errors
-/// 400 if it is not what the protocol describes or does not fit this model, 413 for more than `max` pictures.
-pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Problem> {
+/// Parses a body of which the first `json` bytes are JSON; without that number all of it is. `Some(0)`: all of it is one
+/// image. 400 if it is not what the protocol describes or does not fit this model, 413 for more than `max` images. Takes time
+/// in proportion to the body's length: a large one is not for an async thread.
+pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Problem> {
     if json == Some(0) {
         return Ok(Infer {
             id: None,
-            input: Input::Pictures(vec![Picture::Raw(body.clone())]),
+            input: Input::Images(vec![EncodedImage::Raw(body.clone())]),
             binary: true,
         });
     }
@@ -113,56 +108,45 @@ pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Pro
     let (head, tail) = (body.slice(..length), body.slice(length..));
     let asked: Body<'_> = json_object(&head, "an inference request of the Open Inference Protocol")?;
     let [tensor] = &asked.inputs[..] else {
-        return Err(Problem::bad_tensor(format!(
+        return refused(format!(
             "there are {} inputs; this model takes one, {INPUT:?}",
             asked.inputs.len()
-        )));
+        ));
     };
     if tensor.name != INPUT {
-        return Err(Problem::bad_tensor(format!(
-            "there is no input {:?}; this model takes {INPUT:?}",
-            shortened(&tensor.name)
-        )));
+        let name = shortened(&tensor.name);
+        return refused(format!("there is no input {name:?}; this model takes {INPUT:?}"));
     }
     let binary = binary_output(&asked)?;
     let datatype = Datatype::named(shortened(&tensor.datatype))?;
     let n = datatype.count(&tensor.shape, max)?;
     let parameters = tensor.parameters.as_ref();
-    let base64 = match parameters.and_then(|p| p.content_type.as_deref()) {
-        None => None,
-        Some("base64") => Some(true),
-        Some(other) if datatype == Datatype::Bytes => {
-            return Err(Problem::bad_tensor(format!(
-                "content_type is {:?}; base64 is the one there is",
-                shortened(other)
-            )));
-        }
-        Some(_) => None,
-    };
+    let content_type = parameters.and_then(|p| p.content_type.as_deref());
+    if let Some(other) = content_type
+        && other != "base64"
+        && datatype == Datatype::Bytes
+    {
+        let other = shortened(other);
+        return refused(format!(
+            "content_type is {other:?}; the only one supported is base64"
+        ));
+    }
     let input = match (parameters.and_then(|p| p.binary_data_size), tensor.data) {
-        (Some(size), None) if size == tail.len() => from_bytes(tail, datatype, n, base64.unwrap_or(false))?,
-        (Some(size), None) => {
-            return Err(Problem::bad_tensor(format!(
-                "binary_data_size is {size}; {} bytes follow the JSON",
-                tail.len()
-            )));
+        (Some(size), None) if size == tail.len() => {
+            from_bytes(tail, datatype, n, content_type == Some("base64"))?
         }
         (None, Some(data)) if tail.is_empty() => from_json(data, &head, datatype, n)?,
+        (Some(size), None) => {
+            let follow = tail.len();
+            return refused(format!(
+                "binary_data_size is {size}; {follow} bytes follow the JSON"
+            ));
+        }
         (None, Some(_)) => {
-            return Err(Problem::bad_tensor(
-                "bytes follow the JSON, but the input has `data` and no `binary_data_size`",
-            ));
+            return refused("bytes follow the JSON, but the input has `data` and no `binary_data_size`");
         }
-        (Some(_), Some(_)) => {
-            return Err(Problem::bad_tensor(
-                "the input has both `data` and `binary_data_size`",
-            ));
-        }
-        (None, None) => {
-            return Err(Problem::bad_tensor(
-                "the input has neither `data` nor `binary_data_size`",
-            ));
-        }
+        (Some(_), Some(_)) => return refused("the input has both `data` and `binary_data_size`"),
+        (None, None) => return refused("the input has neither `data` nor `binary_data_size`"),
     };
     Ok(Infer {
         id: asked.id,
@@ -171,7 +155,7 @@ pub fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Infer, Pro
     })
 }
 
-/// What the outputs that are asked for say; what they do not, the request says for all.
+/// Whether the output is binary: as its own parameter says, else as the parameter of the whole request does.
 fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
     let of_all = asked
         .parameters
@@ -183,24 +167,28 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
         [output] if output.name == OUTPUT => {
             let parameters = output.parameters.as_ref();
             if parameters.and_then(|p| p.classification).is_some_and(|k| k > 0) {
-                return Err(Problem::bad_tensor(
-                    "the classification extension is not there; `probabilities` holds all seven",
-                ));
+                return refused(
+                    "the classification extension is not supported; `probabilities` holds all seven",
+                );
             }
             Ok(parameters.and_then(|p| p.binary_data).unwrap_or(of_all))
         }
-        [output] => Err(Problem::bad_tensor(format!(
-            "there is no output {:?}; this model has {OUTPUT:?}",
-            shortened(&output.name)
-        ))),
-        many => Err(Problem::bad_tensor(format!(
+        [output] => {
+            let name = shortened(&output.name);
+            refused(format!("there is no output {name:?}; this model has {OUTPUT:?}"))
+        }
+        many => refused(format!(
             "{} outputs are asked for; this model has one, {OUTPUT:?}",
             many.len()
-        ))),
+        )),
     }
 }
 
-/// The start of a client's word, for a message.
+fn refused<T>(detail: impl Into<Cow<'static, str>>) -> Result<T, Problem> {
+    Err(Problem::bad_tensor(detail))
+}
+
+/// The start of a client's text, for a message.
 fn shortened(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(at, _)| &text[..at])
 }
@@ -209,7 +197,7 @@ fn shortened(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn refused(body: &str, json: Option<usize>) -> (u16, String) {
+    fn problem_of(body: &str, json: Option<usize>) -> (u16, String) {
         let problem = parse(&Bytes::from(body.to_owned()), json, 64).unwrap_err();
         (problem.status.as_u16(), problem.detail.into_owned())
     }
@@ -221,7 +209,7 @@ mod tests {
         for (body, word) in [
             ("{".to_owned(), "EOF"),
             ("[]".to_owned(), "inference request"),
-            // What serde would take for the object, field by field.
+            // serde would accept it in place of the object, field by field.
             (format!(r#"["id",[{{{image},"data":[""]}}]]"#), "JSON object"),
             ("{}".to_owned(), "inputs"),
             (r#"{"inputs":[]}"#.to_owned(), "0 inputs"),
@@ -262,16 +250,16 @@ mod tests {
                 "classification",
             ),
         ] {
-            let (status, detail) = refused(&body, None);
+            let (status, detail) = problem_of(&body, None);
             assert!(
                 status == 400 && detail.contains(word),
                 "{body}: {status} {detail}"
             );
         }
-        assert!(refused("{}", Some(3)).1.contains("more than the body"));
+        assert!(problem_of("{}", Some(3)).1.contains("more than the body"));
         let body = with(&format!(r#"{{{image},"data":["YQ=="]}}"#));
         assert!(
-            refused(&format!("{body}tail"), Some(body.len()))
+            problem_of(&format!("{body}tail"), Some(body.len()))
                 .1
                 .contains("bytes follow")
         );
@@ -303,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_zero_means_that_all_is_one_picture() {
+    fn a_length_of_zero_means_that_all_is_one_image() {
         let infer = parse(&Bytes::from_static(b"GIF89a"), Some(0), 64).unwrap();
-        let picture = Picture::Raw(Bytes::from_static(b"GIF89a"));
-        assert_eq!(infer.input, Input::Pictures(vec![picture]));
+        let image = EncodedImage::Raw(Bytes::from_static(b"GIF89a"));
+        assert_eq!(infer.input, Input::Images(vec![image]));
         assert!(infer.binary);
     }
 }

@@ -1,7 +1,9 @@
-//! How many images per second each engine runs in this process: `fer-serve bench`.
+//! `fer-serve bench`: how many images per second each engine runs in this process.
 
 use std::{
     fmt,
+    io::{self, Write},
+    process::ExitCode,
     sync::Barrier,
     thread,
     time::{Duration, Instant},
@@ -10,7 +12,9 @@ use std::{
 use serde::Serialize;
 use tch::Device;
 
+use super::exit_code;
 use crate::{
+    config::BenchArgs,
     engine::{
         Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision, QuantRanges,
         TorchScript, drawn_faces,
@@ -18,52 +22,44 @@ use crate::{
     image::Face,
 };
 
-/// What to measure.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Faces in a call.
-    pub batches: Vec<usize>,
-    /// Workers at once, each on its own thread with its own engine.
-    pub workers: Vec<usize>,
-    /// Measurements of each point; the median counts.
-    pub repeats: usize,
-    /// Length of a measurement.
-    pub duration: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            batches: vec![1, 8, 32],
-            workers: vec![1, 2],
-            repeats: 5,
-            duration: Duration::from_millis(200),
+/// Images per second of every engine that this machine and the folder allow, as a table or JSON.
+#[must_use]
+pub fn bench(args: &BenchArgs) -> ExitCode {
+    let report = ModelFolder::open(&args.model).and_then(|folder| run(&folder, args));
+    let text = report.map_err(|e| e.to_string()).and_then(|report| {
+        if args.json {
+            serde_json::to_string(&report).map_err(|e| e.to_string())
+        } else {
+            Ok(report.to_string())
         }
-    }
+    });
+    exit_code(text.and_then(|text| {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", text.trim_end()).map_err(|e| e.to_string())
+    }))
 }
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+struct Row {
     /// `torchscript` or `packed`.
-    pub engine: &'static str,
+    engine: &'static str,
     /// `f32`, `bf16` or `int8`.
-    pub precision: &'static str,
+    precision: &'static str,
     /// Instructions of the packed engine.
-    pub instructions: Option<&'static str>,
+    instructions: Option<&'static str>,
     /// Workers at once, one thread each.
-    pub workers: usize,
+    workers: usize,
     /// Faces in a call.
-    pub batch: usize,
+    batch: usize,
     /// Of all workers together: median, slowest and fastest measurement.
-    pub images_per_second: [f64; 3],
+    images_per_second: [f64; 3],
 }
 
-/// All of them; prints as a table.
+/// Prints as a table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// The lines.
-    pub rows: Vec<Row>,
+struct Report {
+    rows: Vec<Row>,
 }
 
 impl fmt::Display for Report {
@@ -89,7 +85,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What builds an engine on the thread that runs it.
+/// Builds an engine on the thread that runs it.
 enum Kind<'a> {
     TorchScript(&'a ModelFolder),
     Packed(Box<Packed>),
@@ -104,12 +100,8 @@ impl Kind<'_> {
     }
 }
 
-/// Measures every engine that this machine and the folder allow, on drawn faces. libtorch is held to one
-/// thread a worker for the rest of the process.
-///
-/// # Errors
-/// [`EngineError`] if the model does not run.
-pub fn run(folder: &ModelFolder, options: &Options) -> Result<Report, EngineError> {
+/// Measures on drawn faces. libtorch uses one thread for each worker for the rest of the process.
+fn run(folder: &ModelFolder, args: &BenchArgs) -> Result<Report, EngineError> {
     tch::set_num_threads(1);
     let mut kinds = vec![Kind::TorchScript(folder)];
     match FoldedNetwork::load(folder) {
@@ -130,13 +122,13 @@ pub fn run(folder: &ModelFolder, options: &Options) -> Result<Report, EngineErro
     }
     let mut rows = Vec::new();
     for kind in &kinds {
-        for &workers in &options.workers {
-            for &batch in &options.batches {
+        for workers in args.workers.iter().map(|n| n.get()) {
+            for batch in args.batches.iter().map(|n| n.get()) {
                 let (engine, precision, instructions) = match kind {
                     Kind::TorchScript(_) => ("torchscript", "f32", None),
                     Kind::Packed(p) => ("packed", p.precision().name(), Some(p.isa().name())),
                 };
-                let images_per_second = point(kind, workers.max(1), batch.max(1), options)?;
+                let images_per_second = median_and_range(kind, workers, batch, args)?;
                 rows.push(Row {
                     engine,
                     precision,
@@ -152,11 +144,17 @@ pub fn run(folder: &ModelFolder, options: &Options) -> Result<Report, EngineErro
 }
 
 /// Median, lowest and highest of the repeats.
-fn point(kind: &Kind<'_>, workers: usize, batch: usize, options: &Options) -> Result<[f64; 3], EngineError> {
+fn median_and_range(
+    kind: &Kind<'_>,
+    workers: usize,
+    batch: usize,
+    args: &BenchArgs,
+) -> Result<[f64; 3], EngineError> {
     let faces = drawn_faces(batch);
+    let duration = Duration::from_millis(args.duration_ms.get() as u64);
     let mut speeds = Vec::new();
-    for _ in 0..options.repeats.max(1) {
-        speeds.push(measure(kind, workers, &faces, options.duration)?);
+    for _ in 0..args.repeats.get() {
+        speeds.push(measure(kind, workers, &faces, duration)?);
     }
     speeds.sort_by(f64::total_cmp);
     Ok([speeds[speeds.len() / 2], speeds[0], speeds[speeds.len() - 1]])
@@ -170,7 +168,7 @@ fn measure(kind: &Kind<'_>, workers: usize, faces: &[Face], duration: Duration) 
             engine.classify(faces)?;
             Ok(engine)
         });
-        // Reached with an error too, or the others would wait for ever.
+        // Reached on an error as well, or the others would wait for ever.
         start.wait();
         let mut engine = ready?;
         let begin = Instant::now();

@@ -1,9 +1,8 @@
-//! The threads on which pictures are decoded: a fixed number, apart from the async threads (which must
-//! never compute for long) and from the engines' threads.
+//! A bounded pool of OS threads for decoding and face detection, apart from the async threads, which must not compute
+//! for long, and from the engines' threads.
 
 use std::{
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,36 +13,37 @@ use std::{
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
-    batcher::panic_text,
     metrics::{Metrics, Rejected},
+    panics,
 };
 
-type Work = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
-/// Room in a thread's queue, in units of [`UNIT`]: two pieces of work of any size, or this many small ones. A thread
-/// finds its next picture waiting; with room for two small ones only, it waited for the async threads after every two.
-const ROOM: u32 = 128;
-/// Bytes for one unit of room.
-const UNIT: usize = 4 << 10;
+/// Units of queued bytes for each thread: two jobs of any size, or this number of small ones. A thread must find its next
+/// job in the queue: with space for only two small ones, it waited for the async threads after every two.
+const UNITS_PER_THREAD: u32 = 128;
+/// Bytes for one unit.
+const UNIT_BYTES: usize = 4 << 10;
 
-/// A bounded pool of OS threads. They end when the pool is dropped.
+/// The pool. Its threads end when it is dropped.
 #[derive(Debug)]
-pub struct DecodePool {
-    work: crossbeam_channel::Sender<Work>,
-    /// Work in a thread's queue keeps its bytes even if its client has gone, so there is room for so many bytes. Who finds
-    /// none waits in line, and leaves the line with its bytes when its client goes.
-    room: Arc<Semaphore>,
+pub(crate) struct DecodePool {
+    jobs: crossbeam_channel::Sender<Job>,
+    /// Limits the bytes held by queued jobs, which keep them even if their client disconnects. Callers wait for a permit;
+    /// if the client disconnects first, its bytes are freed with the future.
+    units: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
-/// Somebody waits for work. Whoever sets `begun` first decides: the thread, that it is done, or who waits by leaving, that it never will be.
-struct Line<'a> {
+/// Guards a queued job. Exactly one side sets `begun`: the thread, which then runs the job, or this guard on drop, which
+/// cancels it.
+struct QueuedJob<'a> {
     begun: Arc<AtomicBool>,
     deadline: Instant,
     metrics: &'a Metrics,
 }
 
-impl Drop for Line<'_> {
+impl Drop for QueuedJob<'_> {
     fn drop(&mut self) {
         if !self.begun.swap(true, Ordering::Relaxed) {
             self.metrics.reject(if Instant::now() >= self.deadline {
@@ -55,75 +55,64 @@ impl Drop for Line<'_> {
     }
 }
 
-/// The work panicked or the pool is gone. The text is for the log.
+/// The job panicked or the pool is gone. The text is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("decoding failed: {0}")]
-pub struct PoolError(pub String);
+#[error("a pool thread failed: {0}")]
+pub(crate) struct PoolError(pub(crate) String);
 
 impl DecodePool {
-    /// Starts so many threads of that name. Work that is dropped before it began is counted in `fer_rejected_total`.
-    ///
-    /// # Errors
-    /// If the operating system gives no thread.
-    pub fn start(name: &str, threads: NonZeroUsize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (work, queue) = crossbeam_channel::unbounded::<Work>();
+    /// Starts that number of threads. Jobs that are dropped before they begin are counted in `fer_rejected_total`.
+    pub(crate) fn start(name: &str, threads: NonZeroUsize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
         for n in 0..threads.get() {
             let queue = queue.clone();
             std::thread::Builder::new()
                 .name(format!("{name}-{n}"))
-                .spawn(move || {
-                    for work in queue {
-                        work();
-                    }
-                })?;
+                .spawn(move || queue.into_iter().for_each(|job| job()))?;
         }
         Ok(Self {
-            work,
-            room: Arc::new(Semaphore::new(threads.get() * ROOM as usize)),
+            jobs,
+            units: Arc::new(Semaphore::new(threads.get() * UNITS_PER_THREAD as usize)),
             metrics,
         })
     }
 
-    /// Runs `work`, which holds `bytes` in memory, on the pool. Dropping the future before a thread has begun means that none
-    /// will; from `deadline` on that counts as a deadline that passed, before it as a client that left.
-    ///
-    /// # Errors
-    /// [`PoolError`] if the work panicked.
-    pub async fn run<T: Send + 'static>(
+    /// Runs `work`, which holds `bytes` in memory, on the pool. Dropping the future before a thread has begun cancels the
+    /// work; that counts as a passed deadline from `deadline` on, as a disconnected client before.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let begun = Arc::new(AtomicBool::new(false));
-        let _line = Line {
+        let _queued = QueuedJob {
             begun: Arc::clone(&begun),
             deadline,
             metrics: &self.metrics,
         };
-        let gone = || PoolError("the decoding threads are gone".to_owned());
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(room_for(bytes))
+        let gone = || PoolError("the threads of the pool are gone".to_owned());
+        let units = Arc::clone(&self.units)
+            .acquire_many_owned(units_for(bytes))
             .await
             .map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
-        let job: Work = Box::new(move || {
-            let _room = room;
+        let job: Job = Box::new(move || {
+            let _units = units;
             if !begun.swap(true, Ordering::Relaxed) {
-                // A panic may be a decoder's bug; it must cost one request and not a thread.
-                let result = catch_unwind(AssertUnwindSafe(work)).map_err(|p| PoolError(panic_text(&*p)));
-                let _ = reply.send(result);
+                // A decoder's panic must cost one request and not a thread.
+                let _ = reply.send(panics::catch(work).map_err(PoolError));
             }
         });
-        self.work.send(job).map_err(|_| gone())?;
+        self.jobs.send(job).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
-/// Units of room for work that holds so many bytes, at most half of a thread's.
-fn room_for(bytes: usize) -> u32 {
-    let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-    units.clamp(1, ROOM / 2)
+/// Units for a job that holds that number of bytes, at most half of a thread's.
+fn units_for(bytes: usize) -> u32 {
+    let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+    units.clamp(1, UNITS_PER_THREAD / 2)
 }
 
 #[cfg(test)]
@@ -151,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_the_line_is_never_worked_for() {
+    async fn a_cancelled_job_never_runs() {
         use std::sync::mpsc::channel;
         let pool = Arc::new(pool());
         let (open, gate) = channel::<()>();
@@ -179,15 +168,16 @@ mod tests {
         open.send(()).unwrap();
         busy.await.unwrap().unwrap().unwrap();
         pool.run(0, later(), || ()).await.unwrap();
-        assert!(told.recv().is_err(), "the work was done for nobody");
+        assert!(told.recv().is_err(), "a cancelled job ran");
         let text = pool.metrics.render().unwrap();
         for reason in ["client_gone", "deadline"] {
             let counted = format!("fer_rejected_total{{reason=\"{reason}\"}} 1\n");
             assert!(text.contains(&counted), "{counted}{text}");
         }
     }
+
     #[test]
-    fn room_by_size() {
+    fn units_by_size() {
         for (bytes, units) in [
             (0, 1),
             (1, 1),
@@ -197,33 +187,33 @@ mod tests {
             (20 << 20, 64),
             (usize::MAX, 64),
         ] {
-            assert_eq!(room_for(bytes), units, "{bytes}");
+            assert_eq!(units_for(bytes), units, "{bytes}");
         }
     }
 
-    /// Behind a thread that is held, so many are handed over; the next waits in line.
+    /// Behind a thread that is held, that number of jobs is queued; the next waits for a permit.
     #[tokio::test]
-    async fn many_small_ones_or_two_large_ones_wait_at_the_thread() {
+    async fn many_small_jobs_or_two_large_ones_are_queued() {
         use std::sync::mpsc::channel;
-        for (bytes, handed) in [(2_000, ROOM), (10 << 20, 2)] {
+        for (bytes, queued) in [(2_000, UNITS_PER_THREAD), (10 << 20, 2)] {
             let pool = pool();
             let (open, gate) = channel::<()>();
             let gate = Arc::new(std::sync::Mutex::new(gate));
-            let mut line: Vec<_> = (0..=handed)
+            let mut waiting: Vec<_> = (0..=queued)
                 .map(|_| {
                     let gate = Arc::clone(&gate);
                     Box::pin(pool.run(bytes, later(), move || gate.lock().unwrap().recv()))
                 })
                 .collect();
-            for waiting in &mut line {
-                tokio::select! { biased; _ = waiting => unreachable!(), () = std::future::ready(()) => {} }
+            for future in &mut waiting {
+                tokio::select! { biased; _ = future => unreachable!(), () = std::future::ready(()) => {} }
             }
-            assert_eq!(pool.room.available_permits(), 0);
-            let begun = handed as usize - pool.work.len();
-            assert!(begun <= 1, "{begun} of {handed} have left the queue");
+            assert_eq!(pool.units.available_permits(), 0);
+            let begun = queued as usize - pool.jobs.len();
+            assert!(begun <= 1, "{begun} of {queued} have left the queue");
             drop(open);
-            for waiting in line {
-                waiting.await.unwrap().unwrap_err();
+            for future in waiting {
+                future.await.unwrap().unwrap_err();
             }
         }
     }
