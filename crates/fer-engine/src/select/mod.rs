@@ -43,19 +43,6 @@ pub struct Trial {
     pub refused: Option<String>,
 }
 
-impl Trial {
-    const fn torchscript(images_per_second: [Option<f64>; 2]) -> Self {
-        Self {
-            engine: "torchscript",
-            precision: "f32",
-            instructions: None,
-            largest_difference: 0.0,
-            images_per_second,
-            refused: None,
-        }
-    }
-}
-
 #[derive(Debug)]
 enum Blueprint {
     TorchScript(Box<ModelFolder>, Device),
@@ -299,7 +286,14 @@ pub fn select(
         if cost(&speed) < best.0 {
             best = (cost(&speed), None);
         }
-        trials.push(Trial::torchscript(speed));
+        trials.push(Trial {
+            engine: "torchscript",
+            precision: "f32",
+            instructions: None,
+            largest_difference: 0.0,
+            images_per_second: speed,
+            refused: None,
+        });
     }
     let winner = best.1.map(|position| agreeing.swap_remove(position).1);
     Ok(reference.choose(folder, device, winner, trials))
