@@ -15,7 +15,7 @@ use super::{
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
 use candidates::{offers_int8, packed};
-pub use check::tolerance;
+pub(crate) use check::tolerance;
 use check::{disagreement, probabilities};
 use fer_image::Face;
 
