@@ -7,11 +7,8 @@
 use std::time::Instant;
 
 use fer_train::{
-    network::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, channels_last},
-    optimiser::{Optimiser, Step, average},
-    precision::{Precision, cpu_has_bf16},
-    recipe::{Dropout, Method, Recipe},
-    targets::cross_entropy,
+    BATCH_NORM_EPSILON, Dropout, Kernel, LAYERS, Method, Network, Optimiser, OptimiserStep, Recipe,
+    TrainingPrecision, average, channels_last, cpu_has_bf16, cross_entropy,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -22,7 +19,7 @@ const REPEATS: usize = 5;
 enum Variant {
     /// libtorch's operators in the published order: convolution, batch norm, ReLU, pooling, dropout.
     Stock,
-    Ours(Precision),
+    Ours(TrainingPrecision),
 }
 
 fn main() {
@@ -33,13 +30,13 @@ fn main() {
     let recipe = Recipe::default().dropout;
     let mut variants = vec![
         ("libtorch, f32, contiguous", Variant::Stock, recipe),
-        ("fit, f32", Variant::Ours(Precision::F32), recipe),
+        ("fit, f32", Variant::Ours(TrainingPrecision::F32), recipe),
     ];
     if cpu_has_bf16() {
-        variants.push(("fit, bf16", Variant::Ours(Precision::Bf16), recipe));
+        variants.push(("fit, bf16", Variant::Ours(TrainingPrecision::Bf16), recipe));
         variants.push((
             "fit, bf16, published dropout",
-            Variant::Ours(Precision::Bf16),
+            Variant::Ours(TrainingPrecision::Bf16),
             published,
         ));
     } else {
@@ -52,7 +49,7 @@ fn main() {
         .iter()
         .map(|(_, variant, dropout)| Run::new(*variant, *dropout))
         .collect();
-    let kind = Precision::detect(Device::Cpu).kind();
+    let kind = TrainingPrecision::detect(Device::Cpu).kind();
     for repeat in 0..=REPEATS {
         for (run, times) in runs.iter_mut().zip(&mut times) {
             let seconds = run.step();
@@ -135,13 +132,13 @@ impl Run {
             Variant::Ours(precision) => {
                 let pass = self
                     .network
-                    .forward_training(pixels, precision.kind(), &self.dropout, true)
+                    .forward_training(pixels, precision.kind(), &self.dropout)
                     .unwrap();
                 let loss = cross_entropy(&pass.logits, &self.targets, &self.weights).unwrap();
                 pass.backward(&loss).unwrap();
             }
         }
-        let numbers = Step {
+        let numbers = OptimiserStep {
             rate: 0.01,
             momentum: 0.9,
             weight_decay: 5e-4,

@@ -12,7 +12,7 @@ use tch::Device;
 
 use crate::{
     engine::{
-        QuantRanges, Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision,
+        Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision, QuantRanges,
         TorchScript, drawn_faces,
     },
     image::Face,

@@ -66,22 +66,28 @@ fn what_is_measured_is_written_down_only_when_asked_for() {
 
     let all = eval(
         dir.path(),
-        &["--calibrate", "--robustness", "--record", "--plots", "plots"],
+        &[
+            "--fit-temperature",
+            "--robustness",
+            "--record",
+            "--plots",
+            "plots",
+        ],
     );
     assert_eq!(keys(&all)[..7], KEYS);
     let robustness = &all["robustness"];
     assert_eq!(robustness["rows"], ROWS);
     assert_eq!(robustness["cases"].as_array().unwrap().len(), 14);
     for file in [
-        "confusion.png",
-        "reliability.png",
-        "precision-recall.png",
+        "confusion.svg",
+        "reliability.svg",
+        "precision-recall.svg",
         "report.html",
     ] {
         assert!(dir.path().join("plots").join(file).is_file(), "{file}");
     }
     // No records, no learning curves.
-    assert!(!dir.path().join("plots/learning.png").exists());
+    assert!(!dir.path().join("plots/learning.svg").exists());
 
     let after = manifest(dir.path());
     assert_eq!(after["scores"]["rows"], ROWS);
@@ -136,7 +142,7 @@ fn a_temperature_takes_the_scores_and_the_card_with_it() {
     fs::write(dir.path().join("few.csv"), labelled_csv(99, 3)).unwrap();
     let output = fer_train()
         .current_dir(dir.path())
-        .args(["eval", "--data", "few.csv", "--calibrate"])
+        .args(["eval", "--data", "few.csv", "--fit-temperature"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
@@ -147,6 +153,7 @@ fn a_temperature_takes_the_scores_and_the_card_with_it() {
     );
     assert_eq!(manifest(dir.path()), before);
 
+    // By the name that the flag had before.
     let scores = eval(dir.path(), &["--calibrate"]);
     let after = manifest(dir.path());
     assert_eq!(after["scores"], scores);

@@ -4,11 +4,7 @@ use std::path::Path;
 
 use fer_engine::{Classifier, Logits, ModelFolder, TorchScript, to_logits};
 use fer_image::{Face, PIXELS};
-use fer_train::{
-    augment,
-    checkpoint::{load_average, load_network},
-    network::{Network, to_batch},
-};
+use fer_train::{Network, load_average, load_network, plain, to_batch};
 use tch::{Device, Kind};
 
 use super::support::{face, fer_train, labelled_csv, small_fit, stderr, succeed};
@@ -27,7 +23,7 @@ fn by_network(network: &Network, folder: &ModelFolder) -> Vec<Logits> {
     let faces = faces();
     let mut pixels = vec![0.0; faces.len() * PIXELS];
     for (face, out) in faces.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
-        augment::plain(&face.0, &folder.manifest().input, out);
+        plain(&face.0, &folder.manifest().input, out);
     }
     let _no_grad = tch::no_grad_guard();
     let input = to_batch(&pixels, Device::Cpu).unwrap();
@@ -102,7 +98,7 @@ fn an_export_agrees_with_its_checkpoint() {
             .arg(&out)
             .arg("--data")
             .arg(dir.path().join("valid.csv"))
-            .arg("--calibrate")
+            .arg("--int8-data")
             .arg(dir.path().join("train.csv")),
     );
     let (folder, served) = files_agree(&out);
@@ -149,16 +145,17 @@ fn an_export_agrees_with_its_checkpoint() {
             .contains_key("model.int8.json")
     );
 
-    let (network, state) = load_average(&checkpoint).unwrap();
+    let (network, _) = load_average(&checkpoint).unwrap();
     assert_close("checkpoint and model.pt", &by_network(&network, &folder), &served);
     let manifest = folder.manifest();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("mine", "7"));
-    assert_eq!(manifest.scores["rows"], 6);
+    assert_eq!(manifest.scores.known().unwrap().scores.rows, 6);
     // Six rows are too few for a temperature.
-    assert_eq!(manifest.calibration, None);
-    assert_eq!(manifest.training["epochs_trained"], 1);
-    assert!(manifest.training["seconds"].is_number());
-    assert_eq!(manifest.training["seed"], state.recipe.seed);
+    assert_eq!(manifest.temperature_fit, None);
+    let training = manifest.training.known().unwrap();
+    assert_eq!(training.epochs_trained, Some(1));
+    assert!(training.seconds.is_some());
+    assert_eq!(training.seed, 1);
     // Of a file with a Usage column it is scored on the PublicTest rows.
     let text = labelled_csv(9, 40);
     let text: Vec<_> = text
@@ -183,7 +180,8 @@ fn an_export_agrees_with_its_checkpoint() {
             .arg("--data")
             .arg(&sets),
     );
-    assert_eq!(ModelFolder::open(&scored).unwrap().manifest().scores["rows"], 2);
+    let scored = ModelFolder::open(&scored).unwrap();
+    assert_eq!(scored.manifest().scores.known().unwrap().scores.rows, 2);
     // What `fit` itself wrote is the same model.
     let (fitted, _) = files_agree(&dir.path().join("run/model"));
     assert_eq!(

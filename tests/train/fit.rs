@@ -9,10 +9,10 @@ use std::{
 
 use super::support::{fer_train, labelled_csv, small_fit, stderr, succeed};
 
-const LAST: &str = "last.safetensors";
+pub(super) const LAST: &str = "last.safetensors";
 
 /// Waits until the run in `out` has a checkpoint, which with --checkpoint-seconds 0 is after its first step.
-fn wait_for_checkpoint(child: &mut Child, out: &Path) {
+pub(super) fn wait_for_checkpoint(child: &mut Child, out: &Path) {
     let limit = Instant::now() + Duration::from_secs(120);
     while !out.join(LAST).exists() {
         assert!(
@@ -24,7 +24,7 @@ fn wait_for_checkpoint(child: &mut Child, out: &Path) {
     }
 }
 
-fn spawn(command: &mut Command) -> Child {
+pub(super) fn spawn(command: &mut Command) -> Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -91,135 +91,6 @@ fn a_resumed_run_ends_in_the_same_bytes_as_one_that_was_never_stopped() {
 }
 
 #[test]
-fn teachers_are_runs_of_their_own_and_each_stage_can_be_resumed() {
-    let dir = tempfile::tempdir().unwrap();
-    let recipe = |teachers: u32| {
-        let path = dir.path().join(format!("{teachers}.json"));
-        fs::write(
-            &path,
-            format!(r#"{{"distillation": {{"teachers": {teachers}, "by_labels": 1, "mirror": true}}}}"#),
-        )
-        .unwrap();
-        path
-    };
-    let run = |out: &str, teachers: u32| {
-        let mut command = small_fit(dir.path(), out);
-        command.args(["--epochs", "1", "--recipe"]).arg(recipe(teachers));
-        command
-    };
-    let path = |name: &str| dir.path().join(name);
-    let last = |name: &str| fs::read(path(name).join(LAST)).unwrap();
-    succeed(&mut run("whole", 2));
-    for (out, stage) in [("second", "second/teacher-2"), ("student", "student")] {
-        let mut child = spawn(&mut run(out, 2));
-        wait_for_checkpoint(&mut child, &path(stage));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let resumed = succeed(run(out, 2).arg("--resume"));
-        assert!(
-            stderr(&resumed).contains("finished before"),
-            "{}",
-            stderr(&resumed)
-        );
-        assert!(last(out) == last("whole"), "{out}");
-    }
-
-    // Killed between model.json and the card, a teacher is not finished: its folder is written again, whole.
-    let folder = path("student/teacher-2/model");
-    let before = fs::read(folder.join("model.int8.json")).unwrap();
-    for file in ["model.int8.json", "README.md"] {
-        fs::remove_file(folder.join(file)).unwrap();
-    }
-    let resumed = succeed(run("student", 2).arg("--resume"));
-    assert_eq!(stderr(&resumed).matches("finished before").count(), 1);
-    assert!(fs::read(folder.join("model.int8.json")).unwrap() == before);
-    assert!(folder.join("README.md").is_file());
-
-    // A teacher is the run that its model.json gives, the first the one without teachers, the last another; the network that
-    // learns from them is none of them.
-    succeed(&mut run("alone", 0));
-    assert!(last("alone") == last("whole/teacher-1"));
-    for which in ["1", "2"] {
-        let recipe = path(&format!("whole/teacher-{which}/model/model.json"));
-        let out = format!("alone-{which}");
-        let mut command = small_fit(dir.path(), &out);
-        succeed(command.args(["--epochs", "1", "--recipe"]).arg(recipe));
-        assert!(last(&out) == last(&format!("whole/teacher-{which}")));
-    }
-    let manifest = fs::read(path("whole/teacher-2/model/model.json")).unwrap();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    let second = &manifest["training"]["recipe"];
-    assert_eq!(
-        (&second["seed"], &second["label_smoothing"]),
-        (&2.into(), &0.1.into())
-    );
-    assert!(last("whole") != last("whole/teacher-1"));
-    let manifest = fs::read(path("whole/model/model.json")).unwrap();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    let training = &manifest["training"];
-    assert_eq!(training["teachers"].as_array().unwrap().len(), 2);
-    assert_eq!(training["started_from"], training["teachers"][0]);
-    assert_eq!(training["epochs_trained"], 3);
-    // Also where the network is exported again.
-    let exported = path("exported");
-    succeed(
-        fer_train()
-            .arg("export")
-            .arg("--checkpoint")
-            .arg(path("whole/best.safetensors"))
-            .arg("--out")
-            .arg(&exported),
-    );
-    let again: serde_json::Value =
-        serde_json::from_slice(&fs::read(exported.join("model.json")).unwrap()).unwrap();
-    assert_eq!(
-        (
-            &again["training"]["epochs_trained"],
-            &again["training"]["seconds"]
-        ),
-        (&training["epochs_trained"], &training["seconds"])
-    );
-
-    // The same teachers can be asked in another way.
-    for which in ["teacher-1", "teacher-2"] {
-        fs::create_dir_all(path("asked").join(which)).unwrap();
-        fs::rename(path("whole").join(which), path("asked").join(which)).unwrap();
-    }
-    let other = r#"{"distillation": {"teachers": 2, "by_labels": 1, "mirror": false}}"#;
-    fs::write(path("other.json"), other).unwrap();
-    let mut asked = small_fit(dir.path(), "asked");
-    asked
-        .args(["--epochs", "1", "--resume", "--recipe"])
-        .arg(path("other.json"));
-    assert_eq!(stderr(&succeed(&mut asked)).matches("finished before").count(), 2);
-    assert!(last("asked") != last("whole"));
-    for which in ["teacher-1", "teacher-2"] {
-        fs::rename(path("asked").join(which), path("whole").join(which)).unwrap();
-    }
-
-    let refused = |command: &mut Command, word: &str| {
-        let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert!(stderr(&output).contains(word), "{}", stderr(&output));
-    };
-    refused(
-        run("whole", 2).args(["--resume", "--seed", "7"]),
-        "another recipe",
-    );
-    refused(&mut run("whole", 2), "--resume");
-    // Also where only the last stage has another run in its way, and before any teacher is trained.
-    fs::create_dir_all(path("taken")).unwrap();
-    fs::copy(path("alone").join(LAST), path("taken").join(LAST)).unwrap();
-    refused(&mut run("taken", 2), "holds a run already");
-    assert!(!path("taken/teacher-1").exists());
-    let init = path("whole/model/model.safetensors");
-    refused(
-        run("init", 2).arg("--init").arg(init),
-        "--init starts one network",
-    );
-}
-
-#[test]
 fn another_seed_gives_other_weights() {
     let dir = tempfile::tempdir().unwrap();
     for seed in ["1", "2"] {
@@ -232,7 +103,7 @@ fn another_seed_gives_other_weights() {
 #[test]
 fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() {
     let dir = tempfile::tempdir().unwrap();
-    // Variables that say what is so anyway are no flags: this one says that another recipe is not wanted.
+    // A variable that switches a flag off is not that flag given: this one only says that the recipe is not quick.
     succeed(
         small_fit(dir.path(), "run")
             .args(["--epochs", "1"])
@@ -350,4 +221,44 @@ fn validation_rows_are_taken_from_the_file_itself_where_none_are_given() {
         assert!(text.contains(&format!("training rows   {train:>6}:")), "{text}");
         assert!(text.contains(&format!("validation rows {valid:>6}:")), "{text}");
     }
+}
+
+/// The state is written as an earlier version wrote it: with options that were removed since.
+#[test]
+fn a_checkpoint_with_a_removed_option_is_refused_by_its_name_unless_it_is_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    succeed(small_fit(dir.path(), "run").args(["--epochs", "1"]));
+    let checkpoint = path("run").join(LAST);
+    let bytes = fs::read(&checkpoint).unwrap();
+    let tensors = 8 + length_of(&bytes);
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..tensors]).unwrap();
+    let with_sharpness = |sharpness: f64| {
+        let mut header = header.clone();
+        let state = header["__metadata__"]["fer-train"].as_str().unwrap();
+        let mut state: serde_json::Value = serde_json::from_str(state).unwrap();
+        state["recipe"]["sharpness"] = sharpness.into();
+        header["__metadata__"]["fer-train"] = state.to_string().into();
+        let header = header.to_string();
+        let length = (header.len() as u64).to_le_bytes();
+        [&length[..], header.as_bytes(), &bytes[tensors..]].concat()
+    };
+    let export = || {
+        let mut command = fer_train();
+        command.args(["export", "--checkpoint"]).arg(&checkpoint);
+        command.arg("--out").arg(path("out")).output().unwrap()
+    };
+    fs::write(&checkpoint, with_sharpness(0.1)).unwrap();
+    let refused = export();
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    let message = "sharpness is 0.1, but this option was removed";
+    assert!(stderr(&refused).contains(message), "{}", stderr(&refused));
+    fs::write(&checkpoint, with_sharpness(0.0)).unwrap();
+    assert!(export().status.success());
+    succeed(small_fit(dir.path(), "run").args(["--epochs", "1", "--resume"]));
+}
+
+/// Of the header of a safetensors file.
+fn length_of(bytes: &[u8]) -> usize {
+    u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize
 }

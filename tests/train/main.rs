@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod distill;
 mod eval;
 mod export;
 mod fit;
-mod repeated;
+mod overlap;
 mod rows;
 mod support;

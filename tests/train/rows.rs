@@ -63,7 +63,7 @@ fn predict_writes_one_label_a_row_and_eval_agrees_with_it() {
     fs::write(&test, format!("\u{feff}pixels\r\n{body}")).unwrap();
     succeed(
         fer_train()
-            // Here and below: two engines may differ on a face of no clear label.
+            // Here and below: two engines may differ on a face without a clear label.
             .args(["predict", "--engine", "torchscript", "--model"])
             .arg(model())
             .arg("--data")
@@ -178,7 +178,7 @@ fn a_broken_file_stops_the_run_with_file_line_and_reason() {
 }
 
 #[test]
-fn bad_rows_can_be_left_out_and_are_counted() {
+fn bad_rows_can_be_skipped_and_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.csv");
     fs::write(&path, labelled_csv(7, 1) + "9,\"1 2 3\"\n" + "1,\"\"\n").unwrap();
@@ -190,7 +190,7 @@ fn bad_rows_can_be_left_out_and_are_counted() {
             .arg(&path),
     );
     assert!(
-        stderr(&output).contains("2 bad rows left out"),
+        stderr(&output).contains("2 bad rows skipped"),
         "{}",
         stderr(&output)
     );

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use crate::data::{Options, Reader};
 
-/// A CSV file, read strictly and with bad rows left out.
+/// A CSV file, read strictly and with bad rows skipped.
 ///
 /// # Panics
 /// If the two readings disagree, or a message could break out of its line.

@@ -1,133 +1,72 @@
 //! `fer-train`: CSV rows → augmented batches → network → checkpoint → model folder, and what measures it.
 //!
-//! - [`data`]: the CSV layouts, streamed
-//! - [`recipe`]: every number a run depends on
-//! - [`augment`]: one face → one random view of it
-//! - [`batch`]: the views of a step
-//! - [`network`]: the table of layers, forward and backward
-//! - [`origin`]: where the first weights come from
-//! - [`optimiser`]: SGD with state that can be saved; [`sharpness`]: where a step's gradient is taken
-//! - [`checkpoint`]: all of a run's state in one file
-//! - [`fit`]: the loop; [`progress`] shows it, [`tensorboard`] records it
-//! - `stages`: the teachers' runs, then that of the network that learns from them; [`teachers`]: what they say of a view
-//! - [`export`]: checkpoint → model folder, batch norm folded; `folder`: with its scores, calibration and card
-//! - [`eval`]: what `fer-train eval` does
-//! - [`evaluate`]: accuracy, F1, log-loss, calibration, confusion
-//! - [`robustness`]: what small changes to the pictures cost
-//! - [`plots`]: pictures of the scores
-//! - `quantise`: the scales of int8, and its cost
-//! - `repeated`: rows to score on whose face a training row has, too
-//! - [`temperature`]: calibrated probabilities
-//! - [`cli`], [`commands`]: `fer-train`
+//! - `cli`, `commands`: flags and subcommands; `stages` runs the teachers, then the student
+//! - `data`: the CSV layouts, streamed
+//! - `recipe`: every number a run depends on
+//! - `augment`: one face → one random view of it
+//! - `network`, `optim`: the table of layers, forward and backward; SGD and Adam
+//! - `distill`: soft targets, from the run's own predictions or from teachers
+//! - `run`: the training loop, its checkpoints and records
+//! - `export`: checkpoint → model folder: weights with batch norm folded, scores, int8 ranges, card
+//! - `score`: accuracy, F1, log-loss, calibration, confusion; temperature, robustness, rows that splits share
+//! - `plots`: diagrams of the scores
+//!
+//! The public items are the ones that `benches/training.rs` and `tests/train` use.
 
-pub mod augment;
-pub mod batch;
-pub mod block1;
-mod card;
-pub mod checkpoint;
-pub mod cli;
-pub mod commands;
-pub mod data;
-pub mod eval;
-pub mod evaluate;
-pub mod export;
-pub mod fit;
+mod augment;
+mod cli;
+mod commands;
+mod data;
+mod distill;
+mod error;
+mod export;
 #[cfg(test)]
 #[path = "../../../tests/support/flags.rs"]
 mod flags;
-mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod measure;
-pub mod network;
-pub mod optimiser;
-pub mod origin;
-pub mod plots;
-pub mod precision;
-pub mod progress;
-mod quantise;
+mod network;
+mod optim;
+mod output;
+mod plots;
 #[cfg(test)]
 mod random_folder;
-pub mod recipe;
-mod repeated;
-pub mod robustness;
-pub mod sharpness;
-mod stages;
+mod recipe;
+mod run;
+mod score;
 mod sys;
-pub mod targets;
-pub mod teachers;
-pub mod temperature;
-pub mod tensorboard;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::Parser;
+
+pub use augment::plain;
+pub use distill::cross_entropy;
+use error::TrainError;
+pub use network::{
+    BATCH_NORM_EPSILON, Kernel, LAYERS, Network, TrainingPrecision, channels_last, cpu_has_bf16, to_batch,
+};
+pub use optim::{Optimiser, OptimiserStep, average};
 #[cfg(test)]
 pub(crate) use random_folder::random_folder;
+pub use recipe::{Dropout, Method, Recipe};
+pub use run::{load_average, load_network};
 
-/// What stops a training command.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// A CSV cannot be used.
-    #[error(transparent)]
-    Data(#[from] data::DataError),
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A checkpoint, weight file or recipe is not what it should be.
-    #[error("{path}: {reason}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The model folder or the device.
-    #[error(transparent)]
-    Engine(#[from] fer_engine::EngineError),
-    /// libtorch said no.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
-    /// The loss stopped being a number.
-    #[error(
-        "the loss is not finite at epoch {epoch}, step {step}: lower the learning rate, or train with --precision f32"
-    )]
-    Diverged {
-        /// From 1.
-        epoch: u32,
-        /// From 1, within the epoch.
-        step: usize,
-    },
-    /// A picture cannot be drawn.
-    #[error("drawing: {0}")]
-    Draw(String),
-    /// The request makes no sense together.
-    #[error("{0}")]
-    Usage(String),
-}
-
-impl TrainError {
-    /// The exit code of a command that ends with it: 2 for what the user gave (flags, rows, files of the wrong
-    /// kind), 1 for everything else.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Data(_)
-            | Self::Invalid { .. }
-            | Self::Usage(_)
-            | Self::Engine(fer_engine::EngineError::Invalid { .. }) => 2,
-            Self::File { .. } | Self::Engine(_) | Self::Torch(_) | Self::Draw(_) | Self::Diverged { .. } => 1,
+/// The program.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match cli::Cli::parse().command {
+        cli::Command::Fit(args) => commands::run_fit(&args),
+        cli::Command::Eval(args) => commands::run_eval(&args),
+        cli::Command::Predict(args) => commands::run_predict(&args),
+        cli::Command::Export(args) => commands::run_export(&args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            output::say(&format!("error: {e}"));
+            ExitCode::from(e.exit_code())
         }
-    }
-
-    /// For `map_err` on an operation on a file.
-    pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use tch::Device;
 
 use super::{
-    checkpoint::{Rows, State, Sums},
     export::{Identity, export},
     network::Network,
     recipe::Recipe,
+    run::{State, Sums},
 };
-use fer_engine::ModelFolder;
+use fer_engine::{ModelFolder, folder::Rows};
 
 /// A model folder with random weights.
 pub(crate) fn random_folder(path: &Path, seed: i64) -> ModelFolder {

@@ -1,6 +1,7 @@
 //! The model folder: `model.pt`, `model.safetensors`, `model.json`.
 
 mod manifest;
+mod provenance;
 mod record;
 
 use std::{
@@ -13,9 +14,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 pub use manifest::{FORMAT, FileEntry, InputSpec, Manifest, write_json};
-pub use record::{
-    Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, StartedFrom, Training,
-};
+pub use provenance::Provenance;
+pub use record::{Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, Training};
 
 use crate::EngineError;
 

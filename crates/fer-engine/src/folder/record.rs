@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeMap};
 use serde_json::{Map, Value};
 
+use super::Provenance;
 use crate::emotion::{CLASSES, Emotion};
 
 /// A JSON object with the fields this version does not know, which are kept when it is written again.
@@ -85,7 +86,7 @@ impl<T> Section<T> {
 }
 
 /// `training`: how the weights were made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// The trainer's recipe, which only the trainer reads.
     pub recipe: Value,
@@ -99,10 +100,10 @@ pub struct Training {
     pub best: Option<Kept<Best>>,
     /// Where the first weights come from; without it they were random.
     #[serde(default, skip_serializing_if = "Section::is_null")]
-    pub started_from: Section<Kept<StartedFrom>>,
+    pub started_from: Section<Kept<Provenance>>,
     /// The networks it was distilled from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub teachers: Vec<Kept<StartedFrom>>,
+    pub teachers: Vec<Kept<Provenance>>,
     /// Epochs of all stages together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs_trained: Option<usize>,
@@ -118,7 +119,7 @@ pub struct Training {
 }
 
 /// The rows of a training run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Training rows.
     pub train: usize,
@@ -135,15 +136,6 @@ pub struct Best {
     pub epoch: u32,
     /// 0–1.
     pub accuracy: f64,
-}
-
-/// A file of weights that a training run started or learned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartedFrom {
-    /// Name and version of the model, if its `model.json` is next to the weights; else the file's name.
-    pub name: String,
-    /// SHA-256 of the file, lower-case hex.
-    pub sha256: String,
 }
 
 /// A model's scores on labelled rows, as fractions. Without rows all are 0.

@@ -4,29 +4,28 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{TrainError, precision::Precision, recipe::Recipe};
+use crate::{data::Usage, error::TrainError, network::TrainingPrecision, recipe::Recipe};
 
 mod shared;
 
-pub use shared::{EngineArgs, IdentityArgs, MachineArgs, RowArgs};
+pub(crate) use shared::{EngineArgs, IdentityArgs, MachineArgs, RowArgs};
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
 /// measures it.
 #[derive(Debug, Parser)]
 #[command(name = "fer-train", version, max_term_width = 110)]
-pub struct Cli {
-    /// What to do.
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// A subcommand.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Train: checkpoints, records and at the end a model folder in --out
     #[command(
-        after_help = "The default recipe trains three networks of 40 epochs and a fourth, in 22, that learns from them: five hours on two \
-        processors with AVX512-BF16, 130 minutes with AMX, to 68.2 % or 68.3 % on the public-test split. --recipe single is one of the three: 80 or 32 minutes, \
+        after_help = "The default recipe trains three networks in 40 epochs each and distils a fourth from them in 22: five hours on two \
+        processors with AVX512-BF16, 130 minutes with AMX, for 68.2 % or 68.3 % on the public-test split. --recipe single is one of the three: 80 or 32 minutes, \
         67.8 % to 68.5 % (four seeds). \
         --quick: 8 epochs, 16 minutes, 64.5 %. The same seed on the same machine gives the same weights."
     )]
@@ -41,159 +40,147 @@ pub enum Command {
 
 /// `fit`.
 #[derive(Debug, Args)]
-pub struct FitArgs {
-    /// Training rows: emotion,pixels or with a Usage column, of which the Training rows are taken
+pub(crate) struct FitArgs {
+    /// Training rows: columns emotion,pixels; with a Usage column only the Training rows
     #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
-    pub train: PathBuf,
+    pub(crate) train: PathBuf,
     /// Validation rows. Without it: the PublicTest rows if --train has a Usage column, else a tenth of its rows,
-    /// every label in proportion, chosen by the seed; rows whose face another row has are trained on
+    /// every label in proportion, chosen by the seed (never a row whose face another row has)
     #[arg(long, env = "FER_VALID", value_name = "CSV")]
-    pub valid: Option<PathBuf>,
+    pub(crate) valid: Option<PathBuf>,
     /// Folder for checkpoints, metrics.jsonl, TensorBoard events and the model folder `model`
     #[arg(long, env = "FER_OUT", value_name = "DIR")]
-    pub out: PathBuf,
-    /// Go on where the run in --out stopped; the same flags must be given
+    pub(crate) out: PathBuf,
+    /// Continue the run in --out where it stopped; give the same flags
     #[arg(long)]
-    pub resume: bool,
-    /// default, single (the default without teachers), quick, published (what the network's published 62 % were reached with), or a JSON file: a recipe (what it
-    /// leaves out has its default), or a model.json (the recipe of that model) [default: default]
+    pub(crate) resume: bool,
+    /// default, single (the default without teachers), quick, published (the recipe behind the published 62 %), or a JSON file: a recipe (missing fields
+    /// have their default) or a model.json (the recipe of that model) [default: default]
     #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", value_parser = recipe_source)]
-    pub recipe: Option<RecipeSource>,
+    pub(crate) recipe: Option<RecipeSource>,
     /// The same as --recipe quick
     #[arg(long, env = "FER_QUICK")]
-    pub quick: bool,
+    pub(crate) quick: bool,
     /// Start from the weights of a model.safetensors instead of random ones
     #[arg(long, env = "FER_INIT", value_name = "FILE")]
-    pub init: Option<PathBuf>,
+    pub(crate) init: Option<PathBuf>,
     /// Passes over the training rows of each network [default: the recipe's; 40 by default]
     #[arg(long, env = "FER_EPOCHS", value_name = "N")]
-    pub epochs: Option<u32>,
-    /// Rows a step [default: the recipe's; 128 by default]
+    pub(crate) epochs: Option<u32>,
+    /// Rows per step [default: the recipe's; 128 by default]
     #[arg(long, env = "FER_BATCH_SIZE", value_name = "N")]
-    pub batch_size: Option<usize>,
+    pub(crate) batch_size: Option<usize>,
     /// Highest learning rate [default: the recipe's; 0.1 by default]
     #[arg(long, env = "FER_LEARNING_RATE", value_name = "X")]
-    pub learning_rate: Option<f64>,
-    /// Where all randomness comes from [default: the recipe's; 1 by default]
+    pub(crate) learning_rate: Option<f64>,
+    /// Seed of all randomness [default: the recipe's; 1 by default]
     #[arg(long, env = "FER_SEED", value_name = "N")]
-    pub seed: Option<u64>,
-    /// What forward and backward pass compute in; weights are always f32. auto: bf16 where the processor or GPU
+    pub(crate) seed: Option<u64>,
+    /// Number format of the forward and backward pass; weights are always f32. auto: bf16 where the processor or GPU
     /// has it
     #[arg(long, env = "FER_PRECISION", default_value = "auto")]
-    pub precision: PrecisionRequest,
+    pub(crate) precision: TrainingPrecisionRequest,
     /// Seconds between checkpoints within an epoch; one is written after every epoch anyway
     #[arg(long, env = "FER_CHECKPOINT_SECONDS", default_value_t = 60, value_name = "N")]
-    pub checkpoint_seconds: u64,
-    /// Where to compute.
+    pub(crate) checkpoint_seconds: u64,
     #[command(flatten)]
-    pub machine: MachineArgs,
-    /// How to read rows.
+    pub(crate) machine: MachineArgs,
     #[command(flatten)]
-    pub rows: RowArgs,
-    /// What to call the model.
+    pub(crate) rows: RowArgs,
     #[command(flatten)]
-    pub identity: IdentityArgs,
+    pub(crate) identity: IdentityArgs,
 }
 
 /// `eval`.
 #[derive(Debug, Args)]
-pub struct EvalArgs {
+pub(crate) struct EvalArgs {
     /// Model folder
     #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// Labelled rows
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Only rows of this set, where the CSV has a Usage column
     #[arg(long, env = "FER_USAGE", value_name = "SET")]
-    pub usage: Option<UsageArg>,
+    pub(crate) usage: Option<Usage>,
     /// The rows the model was trained on (the Training rows if there is a Usage column): also score the rows of --data whose
-    /// face is none of theirs; with --json as two more keys, `repeated_faces` and `unseen`
+    /// face no training row has; with --json as two more keys, `repeated_faces` and `unseen`
     #[arg(long, env = "FER_TRAIN", value_name = "CSV")]
-    pub train: Option<PathBuf>,
+    pub(crate) train: Option<PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(long)]
-    pub json: bool,
-    /// Also measure the accuracy on shifted, turned, blurred, compressed, lighter, darker and resized faces (15 passes
+    pub(crate) json: bool,
+    /// Also measure the accuracy on shifted, rotated, blurred, compressed, lighter, darker and resized faces (15 passes
     /// over the rows); with --json as one more key, `robustness`
     #[arg(long)]
-    pub robustness: bool,
+    pub(crate) robustness: bool,
     /// Also draw confusion matrix, reliability, precision and recall, learning curves and the most confident mistakes
-    /// into this folder, as PNG and as one page, report.html. The mistakes show pictures of the data
+    /// into this folder, as SVG and as one page, report.html. The mistakes show images of the data
     #[arg(long, env = "FER_PLOTS", value_name = "DIR")]
-    pub plots: Option<PathBuf>,
-    /// Records of the training run for the learning curves [default: metrics.jsonl in or beside the model folder]
+    pub(crate) plots: Option<PathBuf>,
+    /// Records of the training run for the learning curves [default: metrics.jsonl in or next to the model folder]
     #[arg(long, env = "FER_METRICS", value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
-    /// First fit the temperature on these rows, at least 100, and write it and the scores they then have into model.json and the model card; they must not be
-    /// training rows
-    #[arg(long)]
-    pub calibrate: bool,
+    pub(crate) metrics: Option<PathBuf>,
+    /// First fit the temperature on the rows of --data (at least 100, no training rows), and write it and the new scores into model.json and the model card
+    #[arg(long, alias = "calibrate")]
+    pub(crate) fit_temperature: bool,
     /// Write what was measured into model.json and the model card
     #[arg(long)]
-    pub record: bool,
-    /// What to run the network with.
+    pub(crate) record: bool,
     #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Where to compute.
+    pub(crate) engine: EngineArgs,
     #[command(flatten)]
-    pub machine: MachineArgs,
-    /// How to read rows.
+    pub(crate) machine: MachineArgs,
     #[command(flatten)]
-    pub rows: RowArgs,
+    pub(crate) rows: RowArgs,
 }
 
 /// `predict`.
 #[derive(Debug, Args)]
-pub struct PredictArgs {
+pub(crate) struct PredictArgs {
     /// Model folder
     #[arg(long, env = "FER_MODEL", value_name = "DIR", default_value = "model")]
-    pub model: PathBuf,
-    /// Rows with a pixels column; emotion and Usage are not looked at
+    pub(crate) model: PathBuf,
+    /// Rows with a pixels column; emotion and Usage are ignored
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
-    pub data: PathBuf,
-    /// Where the labels go: one `emotion` (0–6) a row, in order
+    pub(crate) data: PathBuf,
+    /// File for the labels: one `emotion` (0–6) per row, in order
     #[arg(long, env = "FER_OUT", value_name = "CSV")]
-    pub out: PathBuf,
-    /// What to run the network with.
+    pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Where to compute.
+    pub(crate) engine: EngineArgs,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub(crate) machine: MachineArgs,
 }
 
 /// `export`.
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// best.safetensors or last.safetensors of a run
     #[arg(long, env = "FER_CHECKPOINT", value_name = "FILE")]
-    pub checkpoint: PathBuf,
+    pub(crate) checkpoint: PathBuf,
     /// Model folder to write
     #[arg(long, env = "FER_OUT", value_name = "DIR")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Score it on these labelled rows (the PublicTest rows if there is a Usage column), fit the temperature on them, and write both
     /// into model.json and the model card
     #[arg(long, env = "FER_DATA", value_name = "CSV")]
-    pub data: Option<PathBuf>,
-    /// Training rows that int8 is calibrated on, of which the Training rows are taken if there is a Usage column; never
-    /// rows of --data. Without it no model.int8.json is written
-    #[arg(long, env = "FER_CALIBRATE", value_name = "CSV")]
-    pub calibrate: Option<PathBuf>,
-    /// Where to compute.
+    pub(crate) data: Option<PathBuf>,
+    /// Training rows for the int8 calibration (the Training rows if there is a Usage column), without rows of
+    /// --data. Without this flag no model.int8.json is written
+    #[arg(long, alias = "calibrate", env = "FER_CALIBRATE", value_name = "CSV")]
+    pub(crate) int8_data: Option<PathBuf>,
     #[command(flatten)]
-    pub machine: MachineArgs,
-    /// How to read rows.
+    pub(crate) machine: MachineArgs,
     #[command(flatten)]
-    pub rows: RowArgs,
-    /// What to call the model.
+    pub(crate) rows: RowArgs,
     #[command(flatten)]
-    pub identity: IdentityArgs,
+    pub(crate) identity: IdentityArgs,
 }
 
 /// `--precision`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionRequest {
+pub(crate) enum TrainingPrecisionRequest {
     /// bf16 where the processor or GPU has it
     Auto,
     /// bfloat16
@@ -202,33 +189,20 @@ pub enum PrecisionRequest {
     F32,
 }
 
-impl PrecisionRequest {
-    /// What to compute in on that device.
-    #[must_use]
-    pub fn resolve(self, device: tch::Device) -> Precision {
+impl TrainingPrecisionRequest {
+    /// The number format on that device.
+    pub(crate) fn resolve(self, device: tch::Device) -> TrainingPrecision {
         match self {
-            Self::Auto => Precision::detect(device),
-            Self::Bf16 => Precision::Bf16,
-            Self::F32 => Precision::F32,
+            Self::Auto => TrainingPrecision::detect(device),
+            Self::Bf16 => TrainingPrecision::Bf16,
+            Self::F32 => TrainingPrecision::F32,
         }
     }
 }
 
-/// `--usage`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-pub enum UsageArg {
-    /// 28,709 rows
-    Training,
-    /// 3,589 rows
-    PublicTest,
-    /// 3,589 rows
-    PrivateTest,
-}
-
 /// `--recipe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecipeSource {
+pub(crate) enum RecipeSource {
     /// The one for the best model.
     Default,
     /// [`Recipe::single`].
@@ -237,11 +211,11 @@ pub enum RecipeSource {
     Quick,
     /// [`Recipe::published`].
     Published,
-    /// One of the user's own.
+    /// A file.
     File(PathBuf),
 }
 
-/// Any other word is a file, whose absence is found out when it is read.
+/// Any other word is a file; a missing one is reported when it is read.
 #[allow(clippy::unnecessary_wraps)] // the signature clap asks for
 fn recipe_source(text: &str) -> Result<RecipeSource, std::convert::Infallible> {
     Ok(match text {
@@ -254,12 +228,9 @@ fn recipe_source(text: &str) -> Result<RecipeSource, std::convert::Infallible> {
 }
 
 impl FitArgs {
-    /// The recipe file's values (or the defaults) with the flags on top.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a value is out of range.
-    pub fn recipe(&self) -> Result<Recipe, TrainError> {
-        // Not clap's to say: to it FER_QUICK=false is the flag given.
+    /// The recipe file's values (or the defaults), replaced by those of the flags.
+    pub(crate) fn recipe(&self) -> Result<Recipe, TrainError> {
+        // Not left to clap, which takes FER_QUICK=false for a given flag.
         if self.quick && self.recipe.is_some() {
             return Err(TrainError::Usage(
                 "--quick (FER_QUICK) is a recipe itself and cannot be used with --recipe (FER_RECIPE)"
@@ -284,8 +255,7 @@ impl FitArgs {
     }
 
     /// Time between checkpoints within an epoch.
-    #[must_use]
-    pub const fn checkpoint_every(&self) -> Duration {
+    pub(crate) const fn checkpoint_every(&self) -> Duration {
         Duration::from_secs(self.checkpoint_seconds)
     }
 }

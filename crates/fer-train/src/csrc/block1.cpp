@@ -1,5 +1,5 @@
 // The network's first block in training: 3×3 convolution (zero padded, 1 → 64 channels), then 2×2 max pooling, in
-// one pass, and its gradient. src/train/block1.rs says why, and checks every size.
+// one pass, and its gradient. src/network/block1.rs says why, and checks every size.
 //
 // No function here throws, allocates or keeps state; all memory belongs to the caller.
 #include <stddef.h>

@@ -1,83 +1,105 @@
 //! Labelled faces in memory.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{DataError, Options, Reader, Skipped, Usage};
-use fer_engine::emotion::{CLASSES, Emotion};
+use sha2::{Digest, Sha256};
+
+use super::{Reader, Skipped, Usage, counted};
+use crate::error::DataError;
+use fer_engine::{
+    emotion::{CLASSES, Emotion},
+    folder::Rows,
+};
 use fer_image::PIXELS;
 
 /// Labelled faces in memory: 2,305 bytes a row, 66 MB for the training set.
 #[derive(Debug, Clone)]
-pub struct Dataset {
+pub(crate) struct Dataset {
     path: PathBuf,
     faces: Vec<[u8; PIXELS]>,
     labels: Vec<Emotion>,
     skipped: Skipped,
 }
 
+/// The rows of a run.
+#[derive(Debug)]
+pub(crate) struct Split {
+    pub(crate) train: Dataset,
+    pub(crate) valid: Dataset,
+}
+
+impl Split {
+    /// See [`Dataset::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> Rows {
+        Dataset::fingerprint(&self.train, &self.valid)
+    }
+}
+
 impl Dataset {
     /// Reads the labelled rows of a file, all of them or those of one [`Usage`].
     ///
     /// # Errors
-    /// [`DataError`] as [`Reader`] gives it; also if there is no `emotion` column, no `Usage` column where
-    /// one set is asked for, or no row left.
-    pub fn load(path: impl AsRef<Path>, usage: Option<Usage>, options: Options) -> Result<Self, DataError> {
-        Self::collect(Reader::open(path, options)?, usage)
+    /// [`DataError`] as [`Reader`] gives it; also if there is no `emotion` column, no `Usage` column although
+    /// a set is asked for, or no row left.
+    pub(crate) fn collect(reader: Reader, usage: Option<Usage>) -> Result<Self, DataError> {
+        let [data] = Self::collect_sets(reader, [usage])?;
+        Ok(data)
     }
 
-    /// As [`Dataset::load`], from a reader already open.
-    ///
-    /// # Errors
-    /// As [`Dataset::load`].
-    pub fn collect(mut reader: Reader, usage: Option<Usage>) -> Result<Self, DataError> {
+    /// As [`Dataset::collect`], for several sets in one reading.
+    pub(crate) fn collect_sets<const N: usize>(
+        mut reader: Reader,
+        sets: [Option<Usage>; N],
+    ) -> Result<[Self; N], DataError> {
         let path = reader.path().to_owned();
-        if usage.is_some() && !reader.has_usage() {
-            let column = "Usage";
-            return Err(DataError::NoColumn { path, column });
-        }
-        let no_labels = |path| DataError::NoColumn {
-            path,
-            column: "emotion",
+        let no_column = |column| {
+            let reason = format!("the file has no `{column}` column, which is needed here");
+            DataError::file(&path, reason)
         };
-        if !reader.has_labels() {
-            return Err(no_labels(path));
+        if sets.iter().any(Option::is_some) && !reader.has_usage() {
+            return Err(no_column("Usage"));
         }
-        let (mut faces, mut labels) = (Vec::new(), Vec::new());
+        if !reader.has_labels() {
+            return Err(no_column("emotion"));
+        }
+        let mut all = sets.map(|_| Self {
+            path: path.clone(),
+            faces: Vec::new(),
+            labels: Vec::new(),
+            skipped: Skipped::default(),
+        });
         for row in &mut reader {
             let row = row?;
-            if usage.is_none() || row.usage == usage {
-                faces.push(row.face.0);
-                labels.push(row.label.ok_or_else(|| no_labels(path.clone()))?);
+            let label = row.label.ok_or_else(|| no_column("emotion"))?;
+            for (data, set) in all.iter_mut().zip(sets) {
+                if set.is_none() || row.usage == set {
+                    data.faces.push(row.face.0);
+                    data.labels.push(label);
+                }
             }
         }
-        let skipped = reader.skipped().clone();
-        if faces.is_empty() {
-            return Err(DataError::NoRows { path, usage, skipped });
+        for (data, set) in all.iter_mut().zip(sets) {
+            data.skipped = reader.skipped().clone();
+            if data.faces.is_empty() {
+                return Err(DataError::file(&path, no_rows(set, &data.skipped)));
+            }
+            data.faces.shrink_to_fit();
+            data.labels.shrink_to_fit();
         }
-        faces.shrink_to_fit();
-        labels.shrink_to_fit();
-        Ok(Self {
-            path,
-            faces,
-            labels,
-            skipped,
-        })
+        Ok(all)
     }
 
-    /// Splits off one row in `parts` for validation, of each label as near to that share as whole rows
-    /// allow and at least one where there are two. A row whose face is another row's, too, is never held out, so
-    /// that no face is on both sides. Which rows depends on `seed` alone; both sides keep the
+    /// Splits off one row in `parts` for validation: of each label as near to that share as whole rows
+    /// allow, and at least one where there are two. A row whose face another row has is never held out, so
+    /// that no face is on both sides. The choice depends on `seed` alone; both sides keep the
     /// file's order, and the second is the one held out.
     ///
     /// # Errors
-    /// [`DataError::TooFew`] if a side would have no rows.
-    pub fn hold_out(mut self, parts: usize, seed: u64) -> Result<(Self, Self), DataError> {
+    /// If a side would have no rows.
+    pub(crate) fn hold_out(mut self, parts: usize, seed: u64) -> Result<Split, DataError> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut held = vec![false; self.len()];
         let mut seen: HashMap<&[u8; PIXELS], u32> = HashMap::new();
@@ -97,11 +119,11 @@ impl Dataset {
         }
         let rows = held.iter().filter(|h| **h).count();
         if rows == 0 || rows == self.len() {
-            return Err(DataError::TooFew {
-                rows: self.len(),
-                path: self.path,
-                parts,
-            });
+            let rows = self.len();
+            let reason = format!(
+                "too few rows ({rows}, or their faces are there twice) to hold one in {parts} out for validation; name a validation file"
+            );
+            return Err(DataError::file(&self.path, reason));
         }
         let pick = |i: &usize| held[*i];
         let out = Self {
@@ -115,52 +137,58 @@ impl Dataset {
         self.faces.retain(|_| stays.next().unwrap_or(true));
         let mut stays = held.iter().map(|h| !h);
         self.labels.retain(|_| stays.next().unwrap_or(true));
-        Ok((self, out))
+        let (train, valid) = (self, out);
+        Ok(Split { train, valid })
     }
 
-    /// How many rows; never 0.
-    #[must_use]
+    /// Hash and number of the rows of a run, by which it knows its own rows again.
+    pub(crate) fn fingerprint(train: &Self, valid: &Self) -> Rows {
+        let mut hasher = Sha256::new();
+        for data in [train, valid] {
+            for (face, label) in data.faces.iter().zip(&data.labels) {
+                hasher.update(face);
+                hasher.update([*label as u8]);
+            }
+            hasher.update(b"|");
+        }
+        Rows {
+            train: train.len(),
+            valid: valid.len(),
+            sha256: hasher.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+        }
+    }
+
+    /// The number of rows; never 0.
     #[allow(
         clippy::len_without_is_empty,
-        reason = "a data set without rows is an error of `load`"
+        reason = "a data set without rows is an error of `collect`"
     )]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.faces.len()
     }
 
-    /// Row `i`'s pixels.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Dataset::len`].
-    #[must_use]
-    pub fn face(&self, i: usize) -> &[u8; PIXELS] {
+    /// The pixels of row `i`, which must be below [`Dataset::len`].
+    pub(crate) fn face(&self, i: usize) -> &[u8; PIXELS] {
         &self.faces[i]
     }
 
-    /// Row `i`'s label.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Dataset::len`].
-    #[must_use]
-    pub fn label(&self, i: usize) -> Emotion {
+    /// The label of row `i`, which must be below [`Dataset::len`].
+    pub(crate) fn label(&self, i: usize) -> Emotion {
         self.labels[i]
     }
 
     /// All pixels, in the order of the file.
-    #[must_use]
-    pub fn faces(&self) -> &[[u8; PIXELS]] {
+    pub(crate) fn faces(&self) -> &[[u8; PIXELS]] {
         &self.faces
     }
 
     /// All labels, in the order of the file.
-    #[must_use]
-    pub fn labels(&self) -> &[Emotion] {
+    pub(crate) fn labels(&self) -> &[Emotion] {
         &self.labels
     }
 
     /// Rows of each label, in the order of [`Emotion::ALL`].
-    #[must_use]
-    pub fn class_counts(&self) -> [usize; CLASSES] {
+    pub(crate) fn class_counts(&self) -> [usize; CLASSES] {
         let mut counts = [0; CLASSES];
         for label in &self.labels {
             counts[label.index()] += 1;
@@ -168,9 +196,27 @@ impl Dataset {
         counts
     }
 
-    /// The bad rows that were left out.
-    #[must_use]
-    pub fn skipped(&self) -> &Skipped {
+    /// The bad rows that were skipped.
+    pub(crate) fn skipped(&self) -> &Skipped {
         &self.skipped
     }
+}
+
+/// The number of rows of each label: `angry 3985, disgust 439, …`.
+pub(crate) fn class_counts_line(counts: &[usize; CLASSES]) -> String {
+    let each = Emotion::ALL.iter().zip(counts).map(|(e, n)| format!("{e} {n}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
+    let mut text = match usage {
+        Some(usage) => format!("the file has no rows with Usage {usage}"),
+        None if skipped.count > 0 => "the file has no good rows".to_owned(),
+        None => "the file has a header but no rows".to_owned(),
+    };
+    if let Some(first) = skipped.first.first() {
+        let count = counted(skipped.count, "bad row");
+        text.push_str(&format!("; {count} skipped, the first: {first}"));
+    }
+    text
 }

@@ -1,17 +1,16 @@
-//! A file's lines, numbered, of bounded length, into one buffer that is used again.
+//! A file's lines, numbered, of bounded length, in one buffer that is reused.
 
 use std::io::{self, BufRead};
 
-/// The longest line taken. A row is at most 12 KB unless blanks are piled up in it.
+/// The longest line accepted, bytes. A row is at most 12 KB unless it has needless blanks.
 const MAX_LINE: usize = 1 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line; [`Lines::bytes`] has it.
     Whole,
-    /// A line beyond [`MAX_LINE`], passed over.
+    /// A line longer than [`MAX_LINE`], skipped.
     TooLong,
 }
 

@@ -6,12 +6,12 @@
 //! `pixels` is 2,304 numbers 0–255 between blanks, row by row from the top left.
 //!
 //! One line is one row: no field of these layouts holds a line break, so a quote that is never closed
-//! spoils its own line and not what follows it. LF, CRLF and CR end a line, a UTF-8 byte-order mark and
-//! blank lines are passed over.
+//! spoils its own line and not what follows it. LF, CRLF and CR end a line; a UTF-8 byte-order mark and
+//! blank lines are skipped. (The crate `csv` would read an open quote on into the following lines.)
 
 mod dataset;
-mod error;
 mod lines;
+mod load;
 mod predictions;
 mod row;
 #[cfg(test)]
@@ -24,38 +24,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use dataset::Dataset;
-pub use error::{BadRow, DataError};
-pub use predictions::write_predictions;
+pub(crate) use dataset::{Dataset, Split, class_counts_line};
+pub(crate) use load::{load, load_set, load_split};
+pub(crate) use predictions::write_predictions;
 
+use crate::error::DataError;
 use fer_engine::emotion::Emotion;
 use fer_image::Face;
 use lines::{Line, Lines};
-use row::{Layout, Splitter};
+use row::{CsvLayout, LAYOUTS, Splitter};
 
 /// How many messages of skipped rows are kept; the rest are only counted.
 const KEPT_MESSAGES: usize = 5;
-/// Bytes asked of the file at a time.
 const READ_BUFFER: usize = 256 * 1024;
+const LINE_TOO_LONG: &str = "the line is longer than 1 MiB, which no row is; line ends may be missing";
 
 /// Which of the challenge's three sets a row belongs to: the `Usage` column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
-    /// 28,709 rows to train on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum Usage {
+    /// 28,709 rows
     Training,
-    /// 3,589 rows of the public leader board: the validation set.
+    /// 3,589 rows
     PublicTest,
-    /// 3,589 rows of the final ranking: the test set.
+    /// 3,589 rows
     PrivateTest,
 }
 
 impl Usage {
-    /// Every value, in the order of the file.
-    pub const ALL: [Usage; 3] = [Usage::Training, Usage::PublicTest, Usage::PrivateTest];
+    pub(crate) const ALL: [Usage; 3] = [Usage::Training, Usage::PublicTest, Usage::PrivateTest];
 
-    /// The value as it stands in the file.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Usage::Training => "Training",
             Usage::PublicTest => "PublicTest",
@@ -72,32 +71,29 @@ impl fmt::Display for Usage {
 
 /// One row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Its line in the file, from 1 (the header's).
-    pub line: u64,
-    /// Its label; `None` where the file has no `emotion` column.
-    pub label: Option<Emotion>,
-    /// Its set; `None` where the file has no `Usage` column.
-    pub usage: Option<Usage>,
-    /// Its picture.
-    pub face: Face,
+pub(crate) struct Row {
+    /// Line in the file, from 1 (the header's).
+    pub(crate) line: u64,
+    /// `None` where the file has no `emotion` column.
+    pub(crate) label: Option<Emotion>,
+    /// `None` where the file has no `Usage` column.
+    pub(crate) usage: Option<Usage>,
+    pub(crate) face: Face,
 }
 
-/// What to do with a file that is not as it should be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Go on after a bad row and count it, instead of stopping there. A file that cannot be read or whose
-    /// header is unknown stops the run all the same.
-    pub skip_bad_rows: bool,
+pub(crate) struct Options {
+    /// Skip and count a bad row instead of stopping there. A file that cannot be read or has an unknown
+    /// header stops the run in either case.
+    pub(crate) skip_bad_rows: bool,
 }
 
-/// The bad rows that were left out.
+/// The bad rows that were skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// How many.
-    pub count: u64,
-    /// What was wrong with the first few, each with file and line.
-    pub first: Vec<String>,
+pub(crate) struct Skipped {
+    pub(crate) count: u64,
+    /// What is wrong with the first few, each with file and line.
+    pub(crate) first: Vec<String>,
 }
 
 impl Skipped {
@@ -112,11 +108,11 @@ impl Skipped {
 /// Reads a file row by row; memory does not grow with the file.
 ///
 /// After an error it yields nothing more.
-pub struct Reader {
+pub(crate) struct Reader {
     path: PathBuf,
     lines: Lines,
     splitter: Splitter,
-    layout: Layout,
+    layout: CsvLayout,
     options: Options,
     skipped: Skipped,
     done: bool,
@@ -124,29 +120,20 @@ pub struct Reader {
 
 impl Reader {
     /// Opens a file and reads its header.
-    ///
-    /// # Errors
-    /// [`DataError`] if the file cannot be read, is empty or has an unknown header.
-    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        let open = |source| DataError::Open {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(open)?;
-        if file.metadata().map_err(open)?.is_dir() {
-            return Err(DataError::Folder {
-                path: path.to_owned(),
-            });
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Self, DataError> {
+        let cannot_open = |e| DataError::File(format!("cannot open {}: {e}", path.display()));
+        let file = File::open(path).map_err(cannot_open)?;
+        if file.metadata().map_err(cannot_open)?.is_dir() {
+            let path = path.display();
+            return Err(DataError::File(format!(
+                "{path} is a folder; a CSV file is expected"
+            )));
         }
         Self::from_read(path, file, options)
     }
 
-    /// Reads rows from anything; `path` is the name that messages give it.
-    ///
-    /// # Errors
-    /// As [`Reader::open`].
-    pub fn from_read(
+    /// Reads rows from any input; `path` is its name in messages.
+    pub(crate) fn from_read(
         path: impl Into<PathBuf>,
         input: impl Read + Send + 'static,
         options: Options,
@@ -155,24 +142,19 @@ impl Reader {
         let mut lines = Lines::new(Box::new(BufReader::with_capacity(READ_BUFFER, input)));
         let mut splitter = Splitter::default();
         let layout = loop {
-            let line = lines.next().map_err(|source| DataError::Read {
-                path: path.clone(),
-                line: lines.number(),
-                source,
-            })?;
-            let header = |reason| DataError::Header {
-                path: path.clone(),
-                line: lines.number(),
-                reason,
-            };
-            match line {
-                None => return Err(DataError::Empty { path }),
-                Some(Line::TooLong) => return Err(header(BadRow::LineTooLong.to_string())),
-                Some(Line::Whole) if lines.is_blank() => {}
-                Some(Line::Whole) => {
-                    break Layout::from_header(lines.bytes(), &mut splitter).map_err(header)?;
+            let parsed = match lines.next().map_err(|e| reading_failed(&path, &lines, &e))? {
+                None => {
+                    let empty = format!("the file is empty; a header line is expected: {LAYOUTS}");
+                    return Err(DataError::file(&path, empty));
                 }
-            }
+                Some(Line::Whole) if lines.is_blank() => continue,
+                Some(Line::Whole) => CsvLayout::from_header(lines.bytes(), &mut splitter),
+                Some(Line::TooLong) => Err(LINE_TOO_LONG.to_owned()),
+            };
+            break parsed.map_err(|reason| {
+                let line = lines.number();
+                DataError::file(&path, format!("line {line}: {reason}; known headers: {LAYOUTS}"))
+            })?;
         };
         Ok(Self {
             path,
@@ -185,35 +167,29 @@ impl Reader {
         })
     }
 
-    /// Reads the pixels only: rows then have neither label nor usage, and what stands in those columns is
-    /// not looked at (a file whose `emotion` is still to be filled in, say).
-    #[must_use]
-    pub fn pixels_only(mut self) -> Self {
+    /// Reads the pixels only: the other columns are ignored, and rows have neither label nor usage.
+    pub(crate) fn pixels_only(mut self) -> Self {
         self.layout = self.layout.pixels_only();
         self
     }
 
-    /// The file's name, as messages give it.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    /// The file's name in messages.
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether rows have a label.
-    #[must_use]
-    pub fn has_labels(&self) -> bool {
+    pub(crate) fn has_labels(&self) -> bool {
         self.layout.has_labels()
     }
 
     /// Whether rows have a [`Usage`].
-    #[must_use]
-    pub fn has_usage(&self) -> bool {
+    pub(crate) fn has_usage(&self) -> bool {
         self.layout.has_usage()
     }
 
-    /// The bad rows left out so far; none unless [`Options::skip_bad_rows`] is set.
-    #[must_use]
-    pub fn skipped(&self) -> &Skipped {
+    /// The bad rows skipped so far; none unless [`Options::skip_bad_rows`] is set.
+    pub(crate) fn skipped(&self) -> &Skipped {
         &self.skipped
     }
 
@@ -221,21 +197,14 @@ impl Reader {
     fn next_row(&mut self) -> Option<Result<Row, DataError>> {
         loop {
             let parsed = match self.lines.next() {
-                Err(source) => {
-                    self.done = true;
-                    return Some(Err(DataError::Read {
-                        path: self.path.clone(),
-                        line: self.lines.number(),
-                        source,
-                    }));
-                }
+                Err(e) => return Some(Err(reading_failed(&self.path, &self.lines, &e))),
                 Ok(None) => return None,
                 Ok(Some(Line::Whole)) if self.lines.is_blank() => continue,
                 Ok(Some(Line::Whole)) => {
                     self.layout
                         .row(self.lines.bytes(), self.lines.terminated(), &mut self.splitter)
                 }
-                Ok(Some(Line::TooLong)) => Err(BadRow::LineTooLong),
+                Ok(Some(Line::TooLong)) => Err(LINE_TOO_LONG.to_owned()),
             };
             let line = self.lines.number();
             return Some(match parsed {
@@ -253,6 +222,16 @@ impl Reader {
             });
         }
     }
+}
+
+fn reading_failed(path: &Path, lines: &Lines, error: &std::io::Error) -> DataError {
+    let line = lines.number();
+    DataError::file(path, format!("reading failed after line {line}: {error}"))
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Iterator for Reader {

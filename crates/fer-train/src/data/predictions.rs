@@ -6,20 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Options, Reader};
+use super::{Options, Reader, counted};
+use crate::error::DataError;
 use fer_engine::emotion::Probabilities;
 use fer_image::Face;
 
-/// Reads the `pixels` of `data` in batches, has `classify` answer for each batch, and writes `out`: the
-/// header `emotion`, then the likeliest label's number (0–6) for each row in order. Gives the number of rows.
+/// Reads the `pixels` of `data` in batches, classifies each batch, and writes `out`: the header `emotion`, then the
+/// likeliest label's number (0–6) for each row in order. Returns the number of rows.
 ///
-/// Other columns of `data` are not looked at. The answer has to stand in the row's place, so a bad row stops
-/// the run: there is no skipping here. `out` appears when it is whole; a run that fails leaves what was there
-/// before. A pipe or device as `out` (`/dev/stdout`) is written to as the rows come.
-///
-/// # Errors
-/// [`DataError`] if `data` cannot be read or `out` cannot be written, and what `classify` gives.
-pub fn write_predictions<E: From<DataError>>(
+/// Other columns of `data` are ignored. Answers are matched to rows by position, so a bad row stops the run. `out` is
+/// replaced at the end; a run that fails leaves the file that was there. A pipe or device as `out` (`/dev/stdout`) is
+/// written to while the rows are read.
+pub(crate) fn write_predictions<E: From<DataError>>(
     data: &Path,
     out: &Path,
     batch: usize,
@@ -43,41 +41,42 @@ pub fn write_predictions<E: From<DataError>>(
         }),
     };
     written.map_err(|stop| match stop {
-        Stop::Write(source) => DataError::Write {
-            path: out.to_owned(),
-            source,
-        }
-        .into(),
+        Stop::Write(e) => cannot_write(out, &e).into(),
         Stop::Other(e) => e,
     })?;
     Ok(rows)
 }
 
+fn cannot_write(out: &Path, error: &io::Error) -> DataError {
+    DataError::File(format!("cannot write {}: {error}", out.display()))
+}
+
 /// Where the answers go.
 enum Target {
-    /// A pipe or a device, which a rename would put out of the way.
+    /// A pipe or a device, which a rename would replace by a file.
     Stream,
-    /// A file, there or not yet; links are followed.
+    /// A file, which need not exist; links are followed.
     File(PathBuf),
 }
 
 impl Target {
     fn of(data: &Path, out: &Path) -> Result<Self, DataError> {
-        let path = out.to_owned();
         let Ok(meta) = fs::metadata(out) else {
-            return Ok(Self::File(path));
+            return Ok(Self::File(out.to_owned()));
         };
         if meta.is_dir() {
-            let source = io::ErrorKind::IsADirectory.into();
-            return Err(DataError::Write { path, source });
+            return Err(cannot_write(out, &io::ErrorKind::IsADirectory.into()));
         }
         if !meta.is_file() {
             return Ok(Self::Stream);
         }
         match (fs::canonicalize(out), fs::canonicalize(data)) {
-            (Ok(out), Ok(data)) if out == data => Err(DataError::SameFile { path }),
-            (Ok(out), _) => Ok(Self::File(out)),
-            (Err(source), _) => Err(DataError::Write { path, source }),
+            (Ok(to), Ok(from)) if to == from => Err(DataError::File(format!(
+                "{} is the file that is read; the predictions need another name",
+                out.display()
+            ))),
+            (Ok(to), _) => Ok(Self::File(to)),
+            (Err(e), _) => Err(cannot_write(out, &e)),
         }
     }
 }
@@ -112,8 +111,9 @@ fn write_rows<E: From<DataError>>(
         }
         let answers = classify(&faces).map_err(Stop::Other)?;
         if answers.len() != faces.len() {
-            let (rows, answers) = (faces.len(), answers.len());
-            return Err(Stop::Other(DataError::Answers { path, rows, answers }.into()));
+            let answers = counted(answers.len() as u64, "answer");
+            let reason = format!("{answers} came for {}", counted(faces.len() as u64, "row"));
+            return Err(Stop::Other(DataError::file(&path, reason).into()));
         }
         for answer in &answers {
             writeln!(file, "{}", answer.top().0.index())?;

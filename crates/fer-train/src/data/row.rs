@@ -2,7 +2,7 @@
 
 use csv_core::{ReadRecordResult, Reader as CsvCore};
 
-use super::{BadRow, Usage};
+use super::{Usage, counted};
 use fer_engine::emotion::Emotion;
 use fer_image::{Face, PIXELS};
 
@@ -35,8 +35,8 @@ impl Default for Splitter {
 }
 
 impl Splitter {
-    /// Splits `line` (without its end) into `count` fields; false if it ends inside a quoted field, which
-    /// comes after `count` whole ones then.
+    /// Splits `line` (without its end) into `count` fields. False if the line ends inside a quoted field: `count` is
+    /// then the number of whole fields before it.
     fn split(&mut self, line: &[u8]) -> bool {
         self.line.clear();
         self.line.extend_from_slice(line);
@@ -58,8 +58,7 @@ impl Splitter {
         whole
     }
 
-    /// Field `i`, without blanks around it nor the quotes that a blank before them keeps the parser from
-    /// taking off.
+    /// Field `i` without blanks around it. Quotes behind a blank are removed here, because the parser keeps those.
     fn field(&self, i: usize) -> &[u8] {
         let bound = |i: usize| self.ends.get(i).copied().unwrap_or(0);
         let start = i.checked_sub(1).map_or(0, bound);
@@ -71,24 +70,23 @@ impl Splitter {
     }
 }
 
-/// A parser that has something behind it: at the very start of its input it would pass over a byte-order
-/// mark, and [`super::lines::Lines`] has done that already, in the first line only.
+/// A parser that is past the start of its input, where it would skip a byte-order mark:
+/// [`super::lines::Lines`] has done that already, in the first line only.
 fn fresh_parser() -> CsvCore {
     let mut core = CsvCore::new();
     core.read_record(b"\n", &mut [], &mut []);
     core
 }
 
-/// Where a file keeps what.
+/// Number of columns, and where the known ones are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct CsvLayout {
     columns: usize,
     pixels: usize,
     emotion: Option<usize>,
     usage: Option<usize>,
 }
 
-/// What a row says.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) label: Option<Emotion>,
@@ -96,13 +94,13 @@ pub(super) struct Parsed {
     pub(super) face: Face,
 }
 
-impl Layout {
+impl CsvLayout {
     /// The layout that a header line stands for, or what is wrong with it.
     pub(super) fn from_header(line: &[u8], splitter: &mut Splitter) -> Result<Self, String> {
         if line.starts_with(b"\xFF\xFE") || line.starts_with(b"\xFE\xFF") {
-            return Err("the file is UTF-16; UTF-8 is wanted".to_owned());
+            return Err("the file is UTF-16; UTF-8 is expected".to_owned());
         }
-        check_text(line).map_err(|e| e.to_string())?;
+        check_text(line)?;
         let header = || shown(line, SHOWN_HEADER);
         if !splitter.split(line) {
             return Err(format!("the header '{}' ends inside a quoted field", header()));
@@ -167,68 +165,73 @@ impl Layout {
         line: &[u8],
         terminated: bool,
         splitter: &mut Splitter,
-    ) -> Result<Parsed, BadRow> {
+    ) -> Result<Parsed, String> {
         check_text(line)?;
         if !splitter.split(line) {
             let column = self.column_name(splitter.count);
             return Err(if terminated {
-                BadRow::OpenQuote(column)
+                format!("the line ends inside the quotes of {column}: the closing quote is missing")
             } else {
-                BadRow::CutInQuote(column)
+                format!("the file ends inside the quotes of {column}: its last row is cut off")
             });
         }
         if splitter.count != self.columns {
-            return Err(BadRow::Columns {
-                found: splitter.count,
-                wanted: self.columns,
-            });
+            let found = counted(splitter.count as u64, "column");
+            return Err(format!("{found}; the header has {}", self.columns));
         }
         let label = self.emotion.map(|i| parse_label(splitter.field(i))).transpose()?;
         let usage = self.usage.map(|i| parse_usage(splitter.field(i))).transpose()?;
-        let face = parse_pixels(splitter.field(self.pixels)).map_err(|e| match e {
-            BadRow::PixelCount { found, .. } => BadRow::PixelCount {
-                found,
-                cut: !terminated && found < PIXELS,
-            },
-            other => other,
-        })?;
+        let face = parse_pixels(splitter.field(self.pixels), terminated)?;
         Ok(Parsed { label, usage, face })
     }
 }
 
-fn check_text(line: &[u8]) -> Result<(), BadRow> {
+fn check_text(line: &[u8]) -> Result<(), String> {
     if let Some(i) = line.iter().position(|b| *b == 0) {
-        return Err(BadRow::Nul { at: i + 1 });
+        let at = i + 1;
+        return Err(format!(
+            "a NUL byte at byte {at} of the line; the file is damaged or is not text"
+        ));
     }
     std::str::from_utf8(line).map(|_| ()).map_err(|e| {
         let i = e.valid_up_to();
-        BadRow::NotUtf8 {
-            byte: line.get(i).copied().unwrap_or_default(),
-            at: i + 1,
-        }
+        let byte = line.get(i).copied().unwrap_or_default();
+        format!("byte 0x{byte:02X} at byte {} of the line is not UTF-8", i + 1)
     })
 }
 
-fn parse_label(field: &[u8]) -> Result<Emotion, BadRow> {
+fn parse_label(field: &[u8]) -> Result<Emotion, String> {
     if field.is_empty() {
-        return Err(BadRow::LabelEmpty);
+        return Err("the label is empty; 0–6 is expected".to_owned());
     }
+    let text = || shown(field, SHOWN_VALUE);
     if !is_whole_number(field) {
-        return Err(BadRow::LabelText(shown(field, SHOWN_VALUE)));
+        return Err(format!(
+            "label '{}' is not a whole number; 0–6 is expected",
+            text()
+        ));
     }
-    small_number(field)
-        .and_then(|n| Emotion::from_index(n.into()))
-        .ok_or_else(|| BadRow::LabelRange(shown(field, SHOWN_VALUE)))
+    let label = small_number(field).and_then(|n| Emotion::from_index(n.into()));
+    label.ok_or_else(|| {
+        format!(
+            "label {} is outside 0–6 (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral)",
+            text()
+        )
+    })
 }
 
-fn parse_usage(field: &[u8]) -> Result<Usage, BadRow> {
-    Usage::ALL
+fn parse_usage(field: &[u8]) -> Result<Usage, String> {
+    let known = Usage::ALL
         .into_iter()
-        .find(|usage| usage.name().as_bytes().eq_ignore_ascii_case(field))
-        .ok_or_else(|| BadRow::Usage(shown(field, SHOWN_VALUE)))
+        .find(|usage| usage.name().as_bytes().eq_ignore_ascii_case(field));
+    known.ok_or_else(|| {
+        let text = shown(field, SHOWN_VALUE);
+        format!("Usage '{text}' is not known; Training, PublicTest or PrivateTest is expected")
+    })
 }
 
-fn parse_pixels(field: &[u8]) -> Result<Face, BadRow> {
+/// `terminated` says whether the row's line has an end.
+fn parse_pixels(field: &[u8], terminated: bool) -> Result<Face, String> {
     let mut face = [0; PIXELS];
     let mut found = 0;
     for token in field
@@ -238,9 +241,9 @@ fn parse_pixels(field: &[u8]) -> Result<Face, BadRow> {
         let Some(value) = small_number(token) else {
             let (value, position) = (shown(token, SHOWN_VALUE), found + 1);
             return Err(if is_whole_number(token) {
-                BadRow::PixelRange { value, position }
+                format!("value {value} at position {position} is outside 0–255")
             } else {
-                BadRow::PixelText { value, position }
+                format!("'{value}' at position {position} is not a whole number; 0–255 is expected")
             });
         };
         if let Some(pixel) = face.get_mut(found) {
@@ -249,10 +252,15 @@ fn parse_pixels(field: &[u8]) -> Result<Face, BadRow> {
         found += 1;
     }
     if found == PIXELS {
-        Ok(Face(face))
-    } else {
-        Err(BadRow::PixelCount { found, cut: false })
+        return Ok(Face(face));
     }
+    let cut = if !terminated && found < PIXELS {
+        " (the file ends here without a line end: its last row may be cut off)"
+    } else {
+        ""
+    };
+    let found = counted(found as u64, "value");
+    Err(format!("{found}; {PIXELS} (48×48) are expected{cut}"))
 }
 
 /// A number 0–255 in decimal digits, nothing else.
@@ -274,7 +282,7 @@ fn small_number(token: &[u8]) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// Whether that is a whole number of any size, with or without a minus.
+/// Whether it is a whole number of any size, with or without a minus.
 fn is_whole_number(token: &[u8]) -> bool {
     let digits = match token {
         [b'-', digits @ ..] => digits,
@@ -283,7 +291,7 @@ fn is_whole_number(token: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// The beginning of a text as a message can show it: no control characters, no endless lines.
+/// The beginning of a text as a message can show it: control characters escaped, cut off after `limit` characters.
 fn shown(bytes: &[u8], limit: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();

@@ -8,15 +8,17 @@
 use fer_engine::network::LayerWeights;
 use tch::{Device, Kind, TchError, Tensor};
 
+mod block1;
 mod pass;
+mod precision;
 mod scales;
 
 pub use fer_engine::network::{BATCH_NORM_EPSILON, Kernel, LAYERS};
-pub use pass::Pass;
+pub use precision::{TrainingPrecision, cpu_has_bf16};
 
 use fer_image::SIDE;
 
-/// Sizes here are at most thousands.
+/// For sizes, which are at most thousands.
 #[allow(clippy::cast_possible_wrap)]
 const fn as_i64(n: usize) -> i64 {
     n as i64
@@ -31,7 +33,7 @@ pub struct Named {
     pub tensor: Tensor,
 }
 
-/// Index into [`Network::parameters`] and [`Network::buffers`] of what a layer uses.
+/// Where a layer's tensors start in [`Network::parameters`] and [`Network::buffers`].
 #[derive(Debug, Clone, Copy)]
 struct Slots {
     weight: usize,
@@ -58,7 +60,7 @@ impl Network {
     /// neutral batch norm. Seed the generator first.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn new(device: Device) -> Result<Self, TchError> {
         Self::with(device, |shape, std| {
             // Drawn on the CPU, so that a seed means the same weights on every device.
@@ -67,10 +69,7 @@ impl Network {
     }
 
     /// A network of zeros, for weights that are loaded into it; drawing them would take longer than loading.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    pub fn blank(device: Device) -> Result<Self, TchError> {
+    pub(crate) fn blank(device: Device) -> Result<Self, TchError> {
         Self::with(device, |shape, _| {
             Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))
         })
@@ -132,21 +131,17 @@ impl Network {
     }
 
     /// Batch norm's running mean and variance, in a fixed order.
-    #[must_use]
-    pub fn buffers(&self) -> &[Named] {
+    pub(crate) fn buffers(&self) -> &[Named] {
         &self.buffers
     }
 
-    /// Parameters, then buffers: everything the network is.
+    /// Parameters, then buffers.
     pub fn tensors(&self) -> impl Iterator<Item = &Named> {
         self.parameters.iter().chain(&self.buffers)
     }
 
     /// The weights as plain numbers.
-    ///
-    /// # Errors
-    /// An error of libtorch.
-    pub fn weights(&self) -> Result<Vec<LayerWeights>, TchError> {
+    pub(crate) fn weights(&self) -> Result<Vec<LayerWeights>, TchError> {
         let _no_grad = tch::no_grad_guard();
         LayerWeights::collect(|name, _| {
             let named = self
@@ -165,16 +160,15 @@ impl Network {
         })
     }
 
-    /// Where it lives.
-    #[must_use]
-    pub const fn device(&self) -> Device {
+    /// The device that holds its tensors.
+    pub(crate) const fn device(&self) -> Device {
         self.device
     }
 
     /// A copy with its own storage and no gradients, on the same device.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn snapshot(&self) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let copy = |all: &[Named]| {
@@ -199,10 +193,10 @@ impl Network {
     }
 }
 
-/// Normalised pixels, 2,304 a face, as the batch `[N,1,48,48]` in the layout the convolutions want.
+/// Scaled pixels, 2,304 a face, as the batch `[N,1,48,48]`, channels-last.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch failed.
 pub fn to_batch(pixels: &[f32], device: Device) -> Result<Tensor, TchError> {
     let side = as_i64(SIDE);
     // One channel: the same bytes are both layouts, but only these strides are read as channels-last.
@@ -215,7 +209,7 @@ pub fn to_batch(pixels: &[f32], device: Device) -> Result<Tensor, TchError> {
 /// The same values with channels innermost in memory, which is what oneDNN's convolutions are fastest on.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch failed.
 pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     if x.dim() != 4 {
         return x.f_contiguous();

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, as_i64, to_batch};
-use crate::{block1::Block1, recipe::Dropout};
+use super::{BATCH_NORM_EPSILON, Kernel, LAYERS, Network, as_i64, block1::Block1, to_batch};
+use crate::recipe::Dropout;
 
 /// Weight of the newest batch in batch norm's running mean and variance.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
@@ -13,23 +13,22 @@ impl Network {
     /// statistics and without dropout.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn forward(&self, input: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         let x = self.convolve(0, &input.f_to_kind(kind)?)?;
         self.after_block1(x, None)
     }
 
-    /// A forward pass in training, for scaled pixels (2,304 a face): batch statistics are used and with `track` tracked, values
-    /// dropped at those rates with libtorch's generator.
+    /// A forward pass in training for scaled pixels (2,304 a face): uses and tracks batch statistics, and drops values at the
+    /// given rates with libtorch's generator.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn forward_training(
         &self,
         pixels: Vec<f32>,
         kind: Kind,
         dropout: &Dropout,
-        track: bool,
     ) -> Result<Pass<'_>, TchError> {
         let first = &self.slots[0];
         let (x, block1) = if self.device == Device::Cpu {
@@ -41,7 +40,7 @@ impl Network {
             (self.convolve(0, &input)?, None)
         };
         Ok(Pass {
-            logits: self.after_block1(x, Some((dropout, track)))?,
+            logits: self.after_block1(x, Some(dropout))?,
             block1,
             weight: &self.parameters[first.weight].tensor,
         })
@@ -61,7 +60,7 @@ impl Network {
         let slot = &self.slots[i];
         let of = |j: usize| self.parameters[slot.weight + j].tensor.f_to_kind(kind);
         let bias = of(1)?;
-        // Batch norm takes a bias before it away again: its gradient is zero, and costs a pass to compute.
+        // Batch norm subtracts the mean and with it this bias: the gradient is zero, but computing it would cost a pass.
         Ok((
             of(0)?,
             if slot.norm.is_some() {
@@ -72,8 +71,8 @@ impl Network {
         ))
     }
 
-    /// From the pooled first convolution to the logits; in training with dropout, and whether statistics are tracked.
-    fn after_block1(&self, pooled: Tensor, training: Option<(&Dropout, bool)>) -> Result<Tensor, TchError> {
+    /// From the pooled first convolution to the logits. `dropout` is given in training, where batch statistics are used.
+    fn after_block1(&self, pooled: Tensor, dropout: Option<&Dropout>) -> Result<Tensor, TchError> {
         let kind = pooled.f_kind()?;
         let mut x = pooled;
         for (i, (layer, slot)) in LAYERS.iter().zip(&self.slots).enumerate() {
@@ -86,21 +85,19 @@ impl Network {
                 }
             };
             let Some(norm) = slot.norm else { continue };
-            let tracked = training.is_none_or(|(_, track)| track);
-            let buffer = |i: usize| tracked.then(|| &self.buffers[norm.mean + i].tensor);
             x = x
                 .f_batch_norm(
                     Some(&self.parameters[norm.scale].tensor),
                     Some(&self.parameters[norm.scale + 1].tensor),
-                    buffer(0),
-                    buffer(1),
-                    training.is_some(),
+                    Some(&self.buffers[norm.mean].tensor),
+                    Some(&self.buffers[norm.mean + 1].tensor),
+                    dropout.is_some(),
                     BATCH_NORM_MOMENTUM,
                     BATCH_NORM_EPSILON,
                     true,
                 )?
                 .f_relu()?;
-            if let Some(rate) = training.map(|(d, _)| d.0[i]).filter(|r| *r > 0.0) {
+            if let Some(rate) = dropout.map(|d| d.0[i]).filter(|r| *r > 0.0) {
                 x = x.f_dropout(rate, true)?;
             }
         }
@@ -108,7 +105,7 @@ impl Network {
     }
 }
 
-/// A forward pass in training, and what its backward pass needs.
+/// The result of a forward pass in training, with what its backward pass needs.
 #[derive(Debug)]
 pub struct Pass<'a> {
     /// `[N,7]`, float.
@@ -118,14 +115,15 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Leaves the gradients of `loss`, which was computed from [`logits`](Self::logits), in the network's parameters.
+    /// Adds the gradients of `loss`, which was computed from [`logits`](Self::logits), to the network's parameters.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn backward(&self, loss: &Tensor) -> Result<(), TchError> {
         loss.f_backward()?;
         if let Some(block1) = &self.block1 {
-            // tch cannot set a gradient; that of the product's sum is the one wanted.
+            // tch cannot set a gradient. The gradient of sum(weight · g) with respect to the weight is g, so this
+            // second backward pass adds `g` to the weight's gradient.
             self.weight
                 .f_mul(&block1.weight_gradient()?)?
                 .f_sum(Kind::Float)?

@@ -1,18 +1,17 @@
-//! The scales of the batch norms behind a pooling, which are kept positive: see the network's own page.
+//! Keeps the scales of the batch norms behind a pooling positive: the comment on the network says why.
 
 use tch::{Kind, TchError};
 
 use super::{Kernel, LAYERS, Network, Norm, Slots};
 
-/// Below this no scale of a batch norm that stands behind a pooling falls.
+/// Lower bound of these scales.
 const SMALLEST_SCALE: f64 = 1e-3;
 
 impl Network {
-    /// Keeps the scale of every batch norm behind a pooling positive: see the top of this file. For after a step of
-    /// the optimiser.
+    /// Raises scales to the lower bound; for use after a step of the optimiser.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch failed.
     pub fn keep_scales_positive(&self) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (_, norm) in self.pooled() {
@@ -24,10 +23,7 @@ impl Network {
 
     /// Makes negative scales of batch norms behind a pooling positive without changing the function: the channel's
     /// weights, bias and mean are negated with it. For weights that were trained elsewhere.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    pub fn turn_scales_positive(&self) -> Result<(), TchError> {
+    pub(crate) fn turn_scales_positive(&self) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (slot, norm) in self.pooled() {
             let scale = &self.parameters[norm.scale].tensor;

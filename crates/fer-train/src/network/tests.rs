@@ -69,7 +69,7 @@ fn every_parameter_gets_a_gradient() {
         .collect();
     let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 4, 5, 6, 0]);
     let pass = net
-        .forward_training(pixels, Kind::Float, &Dropout([0.0; 6]), true)
+        .forward_training(pixels, Kind::Float, &Dropout([0.0; 6]))
         .unwrap();
     pass.backward(&pass.logits.cross_entropy_for_logits(&labels))
         .unwrap();

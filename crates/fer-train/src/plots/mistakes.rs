@@ -1,21 +1,21 @@
 //! The most confident mistakes, as a sheet of faces. It shows pictures of the data set.
 
-use plotters::style::RGBColor;
+use std::fmt::Write;
 
-use super::{
-    Subject,
-    pen::{Align, INK, Pen, SOFT, Type, VERMILION, name, picture},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+
+use super::{Subject, draw::failed};
 use crate::TrainError;
 use fer_engine::emotion::Emotion;
 use fer_image::SIDE;
 
 const COLUMNS: usize = 6;
 const ROWS: usize = 4;
-/// Pixels of the sheet for one of a face.
-const ZOOM: f64 = 3.0;
-const CELL: (f64, f64) = (190.0, 226.0);
-const MARGIN: (f64, f64) = (24.0, 92.0);
+/// Side of a face on the sheet, pixels.
+const FACE: usize = 144;
+const CELL: (usize, usize) = (190, 226);
+const TOP: usize = 92;
 
 /// A wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,55 +51,48 @@ pub(super) fn worst(subject: &Subject<'_>, count: usize) -> Vec<Mistake> {
     wrong
 }
 
-/// `None` if nothing was wrong.
-pub(super) fn draw(subject: &Subject<'_>) -> Result<Option<Vec<u8>>, TrainError> {
+/// `None` if nothing was wrong. Written by hand: plotters' SVG has no images.
+pub(super) fn draw(subject: &Subject<'_>) -> Result<Option<String>, TrainError> {
     let wrong = worst(subject, COLUMNS * ROWS);
     if wrong.is_empty() {
         return Ok(None);
     }
-    let rows = wrong.len().div_ceil(COLUMNS) as u32;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let size = (
-        (2.0 * MARGIN.0 + COLUMNS as f64 * CELL.0) as u32,
-        (MARGIN.1 + f64::from(rows) * CELL.1 + 10.0) as u32,
+    let (width, height) = (COLUMNS * CELL.0, TOP + wrong.len().div_ceil(COLUMNS) * CELL.1);
+    let mut svg = String::new();
+    // Writing to a String does not fail.
+    let _ = write!(
+        svg,
+        r##"<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="16">
+<rect width="{width}" height="{height}" fill="#FFFFFF"/>
+<text x="20" y="34" font-size="22" font-weight="bold" fill="#212529">The most confident mistakes</text>
+<text x="20" y="66" fill="#626970">black: the label in the data set; orange: the answer and its probability; number: the row</text>
+"##
     );
-    picture(size.0, size.1, |pen| sheet(pen, subject, &wrong)).map(Some)
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn sheet(pen: &Pen<'_>, subject: &Subject<'_>, wrong: &[Mistake]) -> Result<(), TrainError> {
-    let left = MARGIN.0 + 23.0;
-    let bold = Type::new(22.0, INK, Align::Left).bold();
-    pen.text("The most confident mistakes", (left, 28.0), bold)?;
-    let how =
-        "black: the label in the data set; orange: what was answered, with its probability; number: the row";
-    pen.text(how, (left, 60.0), Type::new(16.0, SOFT, Align::Left))?;
     for (i, mistake) in wrong.iter().enumerate() {
-        let corner = (
-            MARGIN.0 + (i % COLUMNS) as f64 * CELL.0 + 23.0,
-            MARGIN.1 + (i / COLUMNS) as f64 * CELL.1,
+        let (x, y) = (20 + i % COLUMNS * CELL.0, TOP + i / COLUMNS * CELL.1);
+        let (side, below) = (SIDE as u32, y + FACE);
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png)
+            .write_image(subject.data.face(mistake.row), side, side, ExtendedColorType::L8)
+            .map_err(failed)?;
+        let _ = write!(
+            svg,
+            r##"<image x="{x}" y="{y}" width="{FACE}" height="{FACE}" style="image-rendering:pixelated" href="data:image/png;base64,{}"/>
+<text x="{x}" y="{}" font-weight="bold" fill="#212529">{}</text>
+<text x="{x}" y="{}" fill="#D55E00">{} {:.1} %</text>
+<text x="{}" y="{}" font-size="13" text-anchor="end" fill="#626970">{}</text>
+"##,
+            STANDARD.encode(&png),
+            below + 22,
+            mistake.truth,
+            below + 43,
+            mistake.predicted,
+            100.0 * mistake.confidence,
+            x + FACE,
+            below + 22,
+            mistake.row + 1
         );
-        for (at, &p) in subject.data.face(mistake.row).iter().enumerate() {
-            let from = (
-                corner.0 + ZOOM * (at % SIDE) as f64,
-                corner.1 + ZOOM * (at / SIDE) as f64,
-            );
-            pen.fill(from, (from.0 + ZOOM, from.1 + ZOOM), RGBColor(p, p, p))?;
-        }
-        let side = ZOOM * SIDE as f64;
-        pen.frame(corner, (corner.0 + side, corner.1 + side), SOFT)?;
-        let below = corner.1 + side;
-        let line = |size, color| Type::new(size, color, Align::Left);
-        pen.text(
-            &name(mistake.truth),
-            (corner.0, below + 16.0),
-            line(16.0, INK).bold(),
-        )?;
-        let answer = format!("{} {:.1} %", name(mistake.predicted), 100.0 * mistake.confidence);
-        pen.text(&answer, (corner.0, below + 37.0), line(16.0, VERMILION))?;
-        let row = format!("{}", mistake.row + 1);
-        let right = Type::new(13.0, SOFT, Align::Right);
-        pen.text(&row, (corner.0 + side, below + 16.0), right)?;
     }
-    Ok(())
+    svg.push_str("</svg>\n");
+    Ok(Some(svg))
 }

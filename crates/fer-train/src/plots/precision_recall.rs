@@ -1,34 +1,33 @@
 //! Precision against recall, a frame for each label.
 
+use plotters::{prelude::*, style::text_anchor::HPos};
+
 use super::{
     Subject,
-    axes::Axes,
-    pen::{Align, INK},
-    pen::{BLUE, Pen, SOFT, Type, VERMILION, name, picture},
+    draw::{Area, Axis, BLUE, INK, SMALL, VERMILION, chart, failed, image, stroke, text, title, write},
 };
-use crate::TrainError;
-use fer_engine::emotion::{Emotion, Probabilities};
+use crate::{TrainError, score::Predictions};
+use fer_engine::emotion::Emotion;
 
-const TICKS: [f64; 3] = [0.0, 0.5, 1.0];
-const FRAME: f64 = 222.0;
-const STEP: (f64, f64) = (280.0, 310.0);
+/// Steps of recall and precision that are drawn apart: a frame has fewer pixels.
+const STEPS: f64 = 400.0;
 
-pub(super) fn draw(subject: &Subject<'_>) -> Result<Vec<u8>, TrainError> {
-    picture(1180, 720, |pen| frames(pen, subject))
+pub(super) fn draw(subject: &Subject<'_>) -> Result<String, TrainError> {
+    image((1280, 760), |area| frames(area, subject))
 }
 
 /// A label's curve.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Curve {
+struct Curve {
     /// Recall and precision as the probability asked for falls; rows of the same probability are one step.
-    pub(super) points: Vec<(f64, f64)>,
+    points: Vec<(f64, f64)>,
     /// Mean of the precisions, each weighted by the recall it adds.
-    pub(super) average: f64,
+    average: f64,
 }
 
 /// The curve of a label; empty if no row has it.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn curve(predictions: &[(Emotion, Probabilities)], label: Emotion) -> Curve {
+fn curve(predictions: &Predictions, label: Emotion) -> Curve {
     let mut rows: Vec<(f32, bool)> = predictions
         .iter()
         .map(|(truth, p)| (p.values()[label.index()], *truth == label))
@@ -57,53 +56,64 @@ pub(super) fn curve(predictions: &[(Emotion, Probabilities)], label: Emotion) ->
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn frames(pen: &Pen<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
+fn frames(area: &Area<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
+    let (head, body) = area.split_vertically(60);
+    let panels = body.split_evenly((2, 4));
     let mut average = 0.0;
-    for emotion in Emotion::ALL {
-        let (column, row) = (emotion.index() % 4, emotion.index() / 4);
-        let corner = (72.0 + column as f64 * STEP.0, 92.0 + row as f64 * STEP.1);
-        let axes = Axes {
-            across: (corner.0, corner.0 + FRAME),
-            down: (corner.1, corner.1 + FRAME),
-            x: (0.0, 1.0),
-            y: (0.0, 1.0),
-        };
-        let short = |v: f64| format!("{v}");
-        axes.draw(pen, (&TICKS, &TICKS), (&short, &short), 15.0)?;
+    for (emotion, panel) in Emotion::ALL.into_iter().zip(&panels) {
         let curve = curve(subject.predictions, emotion);
         average += curve.average / Emotion::ALL.len() as f64;
-        let points: Vec<_> = curve.points.iter().map(|(r, p)| axes.at(*r, *p)).collect();
-        pen.line(&points, 2.0, BLUE)?;
-        let scores = &subject.scores.per_class[emotion.index()];
-        pen.dot(axes.at(scores.recall, scores.precision), 5.0, VERMILION)?;
-        axes.title(pen, &name(emotion), 18.0)?;
-        let beside = (axes.across.1, axes.down.0 - 0.9 * 18.0);
-        pen.text(
-            &format!("AP {:.2}", curve.average),
-            beside,
-            Type::new(16.0, SOFT, Align::Right),
-        )?;
+        let scores = &subject.report.per_class[emotion.index()];
+        frame(panel, emotion, curve, (scores.recall, scores.precision))?;
     }
-    let title = format!("Precision and recall: mean average precision {average:.3}");
-    pen.text(&title, (72.0, 28.0), Type::new(22.0, INK, Align::Left).bold())?;
-    // The eighth place explains.
-    let (x, y) = (72.0 + 3.0 * STEP.0, 92.0 + STEP.1);
-    let how = Type::new(16.0, INK, Align::Left);
-    pen.line(&[(x, y + 20.0), (x + 26.0, y + 20.0)], 2.0, BLUE)?;
-    pen.text("as the probability", (x + 38.0, y + 20.0), how)?;
-    pen.text("asked for falls", (x + 38.0, y + 41.0), how)?;
-    pen.dot((x + 13.0, y + 78.0), 5.0, VERMILION)?;
-    pen.text("where the label is", (x + 38.0, y + 78.0), how)?;
-    pen.text("the likeliest one", (x + 38.0, y + 99.0), how)?;
-    pen.text("AP", (x, y + 136.0), how.bold())?;
-    pen.text("average precision", (x + 38.0, y + 136.0), how)?;
-    let soft = Type::new(16.0, SOFT, Align::Centre);
-    pen.text("recall", (464.0, 684.0), soft)?;
-    pen.text_up("precision", (20.0, 358.0), soft)
+    let words = format!("Precision and recall: mean average precision {average:.3}");
+    write(&head, words, (20, 26), HPos::Left, &title())?;
+    panels.last().map_or(Ok(()), legend)
+}
+
+fn frame(area: &Area<'_>, emotion: Emotion, mut curve: Curve, chosen: (f64, f64)) -> Result<(), TrainError> {
+    let caption = format!("{emotion}   AP {:.2}", curve.average);
+    let axis = |name, space| Axis {
+        range: 0.0..1.0,
+        labels: 3,
+        name,
+        format: ToString::to_string,
+        space,
+    };
+    let axes = [axis("recall", 46), axis("precision", 58)];
+    let mut chart = chart(area, Some(caption), axes)?;
+    curve
+        .points
+        .dedup_by_key(|(recall, precision)| ((*recall * STEPS).round(), (*precision * STEPS).round()));
+    let line = LineSeries::new(curve.points, BLUE.stroke_width(2));
+    chart.draw_series(line).map_err(failed)?;
+    let dot = Circle::new(chosen, 5, VERMILION.filled());
+    chart.draw_series([dot]).map_err(failed)?;
+    Ok(())
+}
+
+/// The eighth place explains the others.
+fn legend(area: &Area<'_>) -> Result<(), TrainError> {
+    let how = text(SMALL, INK);
+    area.draw(&stroke((40, 90), BLUE)).map_err(failed)?;
+    area.draw(&Circle::new((53, 150), 5, VERMILION.filled()))
+        .map_err(failed)?;
+    for (words, y) in [
+        ("as the probability", 90),
+        ("asked for falls", 112),
+        ("where the label is", 150),
+        ("the likeliest one", 172),
+        ("AP: average precision", 210),
+    ] {
+        write(area, words, (80, y), HPos::Left, &how)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use fer_engine::emotion::Probabilities;
+
     use super::*;
 
     /// The probability of happy is `p`, the others share the rest.

@@ -1,26 +1,20 @@
 use super::*;
-use crate::data::Options;
-use fer_engine::{InputSpec, drawn_faces};
+use crate::{data::Options, score::scores::score};
+use fer_engine::{
+    InputSpec, drawn_faces,
+    emotion::{Emotion, Probabilities},
+};
 
 fn manifest() -> Manifest {
-    Manifest {
-        name: "<b>m</b>".to_owned(),
-        version: "1".to_owned(),
-        labels: Vec::new(),
-        input: InputSpec {
-            width: 48,
-            height: 48,
-            channels: 1,
-            scale: 1.0,
-            mean: 0.0,
-            std: 1.0,
-        },
-        files: std::collections::BTreeMap::new(),
-        calibration: None,
-        training: serde_json::Value::Null,
-        scores: serde_json::Value::Null,
-        robustness: serde_json::Value::Null,
-    }
+    let input = InputSpec {
+        width: 48,
+        height: 48,
+        channels: 1,
+        scale: 1.0,
+        mean: 0.0,
+        std: 1.0,
+    };
+    Manifest::new("<b>m</b>", "1", input)
 }
 
 /// Drawn faces, labels in turn, as the reader gives them.
@@ -64,24 +58,29 @@ fn record(epoch: u32) -> EpochRecord {
     }
 }
 
-fn size(png: &[u8]) -> (u32, u32) {
-    use image::GenericImageView;
-    image::load_from_memory(png).unwrap().dimensions()
+/// The lightness of the rectangles that an image is made of, 0–255, the ground first.
+fn rectangles(svg: &str) -> Vec<f32> {
+    let fill = |element: &str| {
+        let hex = element.split_once("fill=\"#").unwrap().1;
+        let channel = |i: usize| f32::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap());
+        0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    };
+    svg.split("<rect ").skip(1).map(fill).collect()
 }
 
 #[test]
 fn everything_is_drawn_and_the_page_holds_it_all() {
     let data = dataset(35);
     let predictions = predictions(&data, |i| i % 3 == 0);
-    let scores = Scores::from_predictions(predictions.iter().copied());
+    let report = score(&predictions);
     let manifest = manifest();
     let records = [record(1), record(2)];
     let subject = Subject {
         manifest: &manifest,
         data: &data,
         predictions: &predictions,
-        untempered: Some(&predictions),
-        scores: &scores,
+        uncalibrated: Some(&predictions),
+        report: &report,
         records: &records,
         robustness: None,
     };
@@ -91,32 +90,31 @@ fn everything_is_drawn_and_the_page_holds_it_all() {
     assert_eq!(
         written,
         [
-            "confusion.png",
-            "reliability.png",
-            "precision-recall.png",
-            "learning.png",
-            "mistakes.png",
+            "confusion.svg",
+            "reliability.svg",
+            "precision-recall.svg",
+            "learning.svg",
+            "mistakes.svg",
             "report.html"
         ]
     );
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    assert_eq!(page.matches("data:image/png;base64,").count(), 5);
+    assert_eq!(page.matches("<svg ").count(), 5);
     assert!(page.contains("&lt;b&gt;m&lt;/b&gt;") && !page.contains("<b>"));
     for outside in ["http://", "https://", "<script", "src=\"/"] {
         assert!(!page.contains(outside), "{outside}");
     }
-    assert_eq!(
-        size(&std::fs::read(folder.join("confusion.png")).unwrap()),
-        (900, 690)
-    );
-    // A dark diagonal on a light ground: the picture is of these scores.
-    let confusion = image::open(folder.join("confusion.png")).unwrap().to_luma8();
-    let corner = |row: u32, column: u32| confusion.get_pixel(150 + 104 * column + 8, 104 + 78 * row + 8).0[0];
+    let confusion = std::fs::read_to_string(folder.join("confusion.svg")).unwrap();
+    assert!(confusion.starts_with("<svg width=\"960\" height=\"700\""));
+    // A dark diagonal on a light ground: the image is of these scores.
+    let lightness = rectangles(&confusion);
+    assert_eq!(lightness.len(), 1 + 49);
+    let cell = |row: usize, column: usize| lightness[1 + 7 * row + column];
     assert!(
-        corner(0, 0) < 150 && corner(0, 3) > 230,
+        cell(0, 0) < 150.0 && cell(0, 3) > 230.0,
         "{} {}",
-        corner(0, 0),
-        corner(0, 3)
+        cell(0, 0),
+        cell(0, 3)
     );
 }
 
@@ -125,13 +123,13 @@ fn the_surest_mistakes_come_first_and_none_is_no_sheet() {
     let data = dataset(21);
     let manifest = manifest();
     let subject_of = |predictions: &[(Emotion, Probabilities)]| {
-        let scores = Scores::from_predictions(predictions.iter().copied());
+        let report = score(predictions);
         let subject = Subject {
             manifest: &manifest,
             data: &data,
             predictions,
-            untempered: None,
-            scores: &scores,
+            uncalibrated: None,
+            report: &report,
             records: &[],
             robustness: None,
         };

@@ -1,8 +1,8 @@
-//! How views differ from their faces.
+//! Differences between views and their faces.
 
 use serde::{Deserialize, Serialize};
 
-/// How far a view may be from its face; each value is drawn anew for every view.
+/// The largest differences between a view and its face; each value is drawn for every view.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
@@ -48,7 +48,7 @@ impl Default for Augmentation {
 
 impl Augmentation {
     /// Every face as it is.
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         flip: 0.0,
         rotation: 0.0,
         scale: 0.0,

@@ -1,4 +1,4 @@
-//! The scaling of gray values as a recipe's file writes it.
+//! The scaling of gray values in a recipe's file.
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::Recipe;
 use fer_engine::InputSpec;
 
-/// Reads an [`InputSpec`] of which fields may be missing: they have the recipe's default. What is unknown is refused. A
-/// model's manifest must say all of it.
+/// Reads an [`InputSpec`] in which fields may be missing: they have the recipe's default. Unknown fields are rejected. (A
+/// model's manifest must have all fields.)
 pub(super) fn with_defaults<'de, D: Deserializer<'de>>(from: D) -> Result<InputSpec, D::Error> {
     let mut whole = serde_json::to_value(Recipe::default().input).map_err(D::Error::custom)?;
     for (name, value) in Map::<String, Value>::deserialize(from)? {

@@ -4,21 +4,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use crate::error::TrainError;
 use fer_engine::{InputSpec, emotion::CLASSES};
 
 mod augmentation;
 mod distillation;
 mod input;
+mod removed;
 
 pub use augmentation::Augmentation;
 pub use distillation::Distillation;
+pub(crate) use removed::read;
 
 /// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout(pub [f64; 6]);
 
-/// How weights follow their gradients.
+/// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -28,17 +30,17 @@ pub enum Method {
     Adam,
 }
 
-/// How the learning rate moves in the course of a run.
+/// The learning rate in the course of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// Up along a line, then down along a cosine ("1cycle", Smith 2018).
+    /// A linear rise, then a fall along a cosine ("1cycle", Smith 2018).
     OneCycle,
-    /// It does not.
+    /// No change.
     Constant,
 }
 
-/// A training recipe. What a file leaves out has its default.
+/// A training recipe. Fields that a file leaves out have their default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -46,13 +48,13 @@ pub struct Recipe {
     pub epochs: u32,
     /// Rows a step.
     pub batch_size: usize,
-    /// The optimiser.
+    /// Optimiser.
     pub method: Method,
-    /// How the learning rate moves.
+    /// Learning rate in the course of the run.
     pub schedule: Schedule,
     /// The highest learning rate.
     pub learning_rate: f64,
-    /// Share of the steps in which the rate rises to it; then it falls along a cosine to a thousandth.
+    /// Share of the steps in which the rate rises to the highest; then it falls along a cosine to a thousandth.
     pub warm_up: f64,
     /// Momentum; Adam's β₁.
     pub momentum: f64,
@@ -60,27 +62,24 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Label smoothing, 0–1.
     pub label_smoothing: f64,
-    /// Share of a row's target that is what the run itself said of the row before, 0–1: nothing in the first epoch, growing
-    /// evenly to this share in the last (see [`targets`](super::targets)).
+    /// Share of a row's target that is the network's own average prediction of the row in earlier epochs, 0–1: none in the
+    /// first epoch, growing evenly to this share in the last (`distill/soft_labels.rs`).
     pub self_distillation: f64,
-    /// How much more a rare label's rows weigh in the loss: as (rows of the mean label ÷ rows of the label) to this power.
-    /// 0: all rows alike; 1: all labels alike.
+    /// A row's weight in the loss is (mean rows of a label ÷ rows of its label) to this power. 0: all rows weigh the same;
+    /// 1: all labels do.
     pub balance: f64,
-    /// How far uphill of the weights the gradient is taken: the radius of sharpness-aware steps (Foret et al. 2021, arXiv
-    /// 2010.01412), of which a quarter of the rows shows the direction. 0: at the weights.
-    pub sharpness: f64,
-    /// Decay a step of the averaged weights that are validated and exported.
+    /// Decay per step of the averaged weights, which are the ones validated and exported.
     pub average_decay: f64,
     /// Dropout rates.
     pub dropout: Dropout,
     /// Augmentation.
     pub augmentation: Augmentation,
-    /// A last stage that learns from several networks trained by the rest.
+    /// A last stage, distilled from several networks that the rest of the recipe trains.
     pub distillation: Distillation,
     /// Scaling of the gray values.
     #[serde(deserialize_with = "input::with_defaults")]
     pub input: InputSpec,
-    /// Where all of a run's randomness comes from.
+    /// Seed of all of a run's randomness.
     pub seed: u64,
 }
 
@@ -98,7 +97,6 @@ impl Default for Recipe {
             label_smoothing: 0.0,
             self_distillation: 0.75,
             balance: 0.25,
-            sharpness: 0.0,
             average_decay: 0.998,
             dropout: Dropout([0.0, 0.0, 0.0, 0.1, 0.3, 0.3]),
             augmentation: Augmentation::default(),
@@ -118,10 +116,9 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The default without teachers: one network, in a quarter of the time, for 0.1 points of accuracy less on the mean (four seeds: 0.6817, where the default
-    /// has 0.682 and 0.683).
-    #[must_use]
-    pub fn single() -> Self {
+    /// The default without teachers: one network, in a quarter of the time, for 0.1 points of accuracy less on average (four
+    /// seeds: 0.6817, where the default has 0.682 and 0.683).
+    pub(crate) fn single() -> Self {
         Self {
             distillation: Distillation {
                 teachers: 0,
@@ -131,9 +128,8 @@ impl Recipe {
         }
     }
 
-    /// What the 62 % were reached with: the baseline. The weights themselves are exported, not an average.
-    #[must_use]
-    pub fn published() -> Self {
+    /// The recipe behind the published 62 %: the baseline. The weights themselves are exported, not an average.
+    pub(crate) fn published() -> Self {
         Self {
             epochs: 35,
             method: Method::Adam,
@@ -154,9 +150,8 @@ impl Recipe {
         }
     }
 
-    /// More than 62 % in few minutes: few epochs, little between the network and the rows.
-    #[must_use]
-    pub fn quick() -> Self {
+    /// More than 62 % in a few minutes: few epochs, little augmentation and dropout.
+    pub(crate) fn quick() -> Self {
         Self {
             epochs: 8,
             label_smoothing: 0.1,
@@ -176,18 +171,12 @@ impl Recipe {
         }
     }
 
-    /// Reads a recipe from a JSON file; what it leaves out has its default. A model folder's `model.json` gives
-    /// the recipe that the model was trained with.
-    ///
-    /// # Errors
-    /// [`TrainError::File`] or, if it is not a recipe or a value is out of range, [`TrainError::Invalid`].
-    pub fn from_file(path: &Path) -> Result<Self, TrainError> {
+    /// Reads a recipe from a JSON file; fields that it leaves out have their default. From a model folder's `model.json` it
+    /// reads the recipe that the model was trained with.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, TrainError> {
         let text = std::fs::read(path).map_err(TrainError::file(path))?;
-        let invalid = |reason: String| TrainError::Invalid {
-            path: path.to_owned(),
-            reason,
-        };
-        let not_a_recipe = |e| invalid(format!("not a recipe: {e}"));
+        let invalid = TrainError::invalid(path);
+        let not_a_recipe = |e: serde_json::Error| invalid(format!("not a recipe: {e}"));
         let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_a_recipe)?;
         if let Some(recipe) = value.pointer_mut("/training/recipe") {
             value = recipe.take();
@@ -199,47 +188,35 @@ impl Recipe {
                 return Err(invalid(format!("not a recipe: {name} is not a JSON object")));
             }
         }
-        let recipe: Self = serde_json::from_value(value).map_err(not_a_recipe)?;
+        let recipe = read(value).map_err(not_a_recipe)?;
         recipe.check().map_err(invalid)?;
         Ok(recipe)
     }
 
-    /// Says which value is out of range.
-    ///
-    /// # Errors
-    /// A sentence naming the value.
-    pub fn check(&self) -> Result<(), String> {
+    /// Names the value that is out of range, if there is one.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let within = |name: &str, x: f64, low: f64, high: f64| {
             if (low..=high).contains(&x) {
                 Ok(())
             } else {
-                Err(format!("{name} is {x}; {low} to {high} is wanted"))
+                Err(format!("{name} is {x}; {low} to {high} is expected"))
             }
         };
         if self.epochs == 0 {
-            return Err("epochs is 0; at least 1 is wanted".to_owned());
+            return Err("epochs is 0; at least 1 is expected".to_owned());
         }
         let d = &self.distillation;
         if d.teachers > 10 {
             return Err(format!(
-                "distillation.teachers is {}; at most 10 are wanted",
+                "distillation.teachers is {}; at most 10 are possible",
                 d.teachers
             ));
         }
-        if d.teachers > 0 && d.by_labels > d.teachers {
-            return Err(format!(
-                "distillation.by_labels is {}, of {} teachers",
-                d.by_labels, d.teachers
-            ));
-        }
         if d.epochs == 0 {
-            return Err("distillation.epochs is 0; at least 1 is wanted".to_owned());
+            return Err("distillation.epochs is 0; at least 1 is expected".to_owned());
         }
         within("distillation.rate_share", d.rate_share, 1e-6, 10.0)?;
         within("distillation.mixup", d.mixup, 0.0, 1.0)?;
-        if let Some(x) = d.low_resolution {
-            within("distillation.low_resolution", x, 0.0, 1.0)?;
-        }
         if self.batch_size < 2 {
             return Err(format!(
                 "batch_size is {}; batch norm needs at least 2",
@@ -253,7 +230,6 @@ impl Recipe {
         within("label_smoothing", self.label_smoothing, 0.0, 0.99)?;
         within("self_distillation", self.self_distillation, 0.0, 0.99)?;
         within("balance", self.balance, 0.0, 1.0)?;
-        within("sharpness", self.sharpness, 0.0, 10.0)?;
         within("average_decay", self.average_decay, 0.0, 0.999_999)?;
         for rate in self.dropout.0.into_iter().chain(d.dropout.0) {
             within("dropout", rate, 0.0, 0.95)?;
@@ -276,11 +252,10 @@ impl Recipe {
         self.input.check()
     }
 
-    /// What a row of each label weighs in the loss, given how many rows there are of each: see
+    /// The weight in the loss of a row of each label, from the number of rows of each label: see
     /// [`balance`](Self::balance). The mean over the rows is 1.
-    #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub fn label_weights(&self, counts: &[usize; CLASSES]) -> [f64; CLASSES] {
+    pub(crate) fn label_weights(&self, counts: &[usize; CLASSES]) -> [f64; CLASSES] {
         let rows: usize = counts.iter().sum();
         let raw = counts.map(|n| {
             let share = n.max(1) as f64 * CLASSES as f64 / rows.max(1) as f64;
@@ -290,18 +265,16 @@ impl Recipe {
         raw.map(|w| w * rows as f64 / total)
     }
 
-    /// Which share of a row's target is what the run itself said of the row, in an epoch of the run (from 1).
-    #[must_use]
-    pub fn own_share(&self, epoch: u32) -> f64 {
+    /// [`self_distillation`](Self::self_distillation) in an epoch of the run (from 1).
+    pub(crate) fn own_share(&self, epoch: u32) -> f64 {
         let before = f64::from(self.epochs.saturating_sub(1).max(1));
         self.self_distillation * (f64::from(epoch.saturating_sub(1)) / before).min(1.0)
     }
 
     /// The learning rate of a step of `steps` in all: linear from a 25th up, then a cosine down to a
     /// thousandth of the highest ("1cycle", Smith 2018).
-    #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub fn rate_at(&self, step: u64, steps: u64) -> f64 {
+    pub(crate) fn rate_at(&self, step: u64, steps: u64) -> f64 {
         if self.schedule == Schedule::Constant {
             return self.learning_rate;
         }

@@ -47,7 +47,7 @@ fn labelled(counts: [usize; CLASSES]) -> Dataset {
 #[test]
 fn rows_are_held_out_by_label_and_seed() {
     let all = labelled([100, 14, 2, 1, 0, 37, 46]);
-    let (train, valid) = all.clone().hold_out(10, 7).unwrap();
+    let Split { train, valid } = all.clone().hold_out(10, 7).unwrap();
     assert_eq!(valid.class_counts(), [10, 1, 1, 0, 0, 4, 5]);
     assert_eq!(train.len() + valid.len(), all.len());
     // Nothing lost, nothing twice, labels still at their faces, the file's order kept.
@@ -65,8 +65,8 @@ fn rows_are_held_out_by_label_and_seed() {
     assert_eq!(both, numbers(&all));
 
     let again = all.clone().hold_out(10, 7).unwrap();
-    assert_eq!((numbers(&again.0), numbers(&again.1)), (a, b.clone()));
-    assert_ne!(numbers(&all.hold_out(10, 8).unwrap().1), b);
+    assert_eq!((numbers(&again.train), numbers(&again.valid)), (a, b.clone()));
+    assert_ne!(numbers(&all.hold_out(10, 8).unwrap().valid), b);
 
     for (counts, parts) in [
         ([1, 1, 0, 0, 0, 0, 1], 10),
@@ -90,7 +90,7 @@ fn no_face_is_held_out_that_another_row_has() {
         }
     }
     let all = Dataset::collect(open(text, false).unwrap(), None).unwrap();
-    let (train, valid) = all.hold_out(10, 1).unwrap();
+    let Split { train, valid } = all.hold_out(10, 1).unwrap();
     assert_eq!((train.len(), valid.len()), (252, 28));
     assert!(valid.faces().iter().all(|f| !train.faces().contains(f)));
 

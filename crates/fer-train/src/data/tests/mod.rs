@@ -117,7 +117,7 @@ fn each_bad_row_has_its_message() {
     let p = pixels(1);
     let (first, rest) = p.split_once(' ').unwrap();
     let short = p.rsplit_once(' ').unwrap().0;
-    let count = "values; 2304 (48×48) are wanted";
+    let count = "values; 2304 (48×48) are expected";
     let cut = "(the file ends here without a line end: its last row may be cut off)";
     for (row, wanted) in [
         (format!("1,\"{short}\"\n"), format!("2303 {count}")),
@@ -155,11 +155,11 @@ fn each_bad_row_has_its_message() {
         ),
         (
             format!("1,\"{first} 1.5 2\"\n"),
-            "'1.5' at position 2 is not a whole number; 0–255 is wanted".to_owned(),
+            "'1.5' at position 2 is not a whole number; 0–255 is expected".to_owned(),
         ),
         (
             "1,\"1 2 \u{1b}é\"\n".to_owned(),
-            "'\\u{1b}é' at position 3 is not a whole number; 0–255 is wanted".to_owned(),
+            "'\\u{1b}é' at position 3 is not a whole number; 0–255 is expected".to_owned(),
         ),
         (
             format!("7,\"{p}\"\n"),
@@ -168,11 +168,11 @@ fn each_bad_row_has_its_message() {
         ),
         (
             format!(" ,\"{p}\"\n"),
-            "the label is empty; 0–6 is wanted".to_owned(),
+            "the label is empty; 0–6 is expected".to_owned(),
         ),
         (
             format!("happy,\"{p}\"\n"),
-            "label 'happy' is not a whole number; 0–6 is wanted".to_owned(),
+            "label 'happy' is not a whole number; 0–6 is expected".to_owned(),
         ),
         (format!("\"{p}\"\n"), "1 column; the header has 2".to_owned()),
         (
@@ -203,7 +203,7 @@ fn each_bad_row_has_its_message() {
     }
     assert_eq!(
         error(format!("emotion,pixels,Usage\n1,\"{p}\",Validation\n")),
-        "d.csv: line 2: Usage 'Validation' is not known; Training, PublicTest or PrivateTest is wanted"
+        "d.csv: line 2: Usage 'Validation' is not known; Training, PublicTest or PrivateTest is expected"
     );
 }
 
@@ -229,7 +229,7 @@ fn each_bad_header_has_its_message() {
             b"emotion,\"pixels\n",
             "the header 'emotion,\"pixels' ends inside a quoted field",
         ),
-        (b"\xFF\xFEe\0", "the file is UTF-16; UTF-8 is wanted"),
+        (b"\xFF\xFEe\0", "the file is UTF-16; UTF-8 is expected"),
         (
             b"PK\x03\x04\0\0",
             "a NUL byte at byte 5 of the line; the file is damaged or is not text",
@@ -247,7 +247,7 @@ fn each_bad_header_has_its_message() {
     assert!(error("\n\nfoo\n").starts_with("d.csv: line 3: "));
     for empty in ["", "\u{feff}", "\n\r\n  \n"] {
         assert!(
-            error(empty).starts_with("d.csv: the file is empty; a header line is wanted: `emotion,pixels`")
+            error(empty).starts_with("d.csv: the file is empty; a header line is expected: `emotion,pixels`")
         );
     }
 }
@@ -260,7 +260,7 @@ fn files_that_cannot_be_read_are_named() {
     assert!(open(&missing).starts_with(&format!("cannot open {}: No such file", missing.display())));
     assert_eq!(
         open(dir.path()),
-        format!("{} is a folder; a CSV file is wanted", dir.path().display())
+        format!("{} is a folder; a CSV file is expected", dir.path().display())
     );
 
     struct Breaks(std::io::Cursor<Vec<u8>>);

@@ -55,7 +55,7 @@ fn a_failed_prediction_leaves_what_was_there() {
             .unwrap_err()
             .to_string()
     };
-    let bad_row = format!("{}: line 4: 2 values; 2304 (48×48) are wanted", data.display());
+    let bad_row = format!("{}: line 4: 2 values; 2304 (48×48) are expected", data.display());
     assert_eq!(run(&out, by_first_pixel), bad_row);
     assert!(!out.exists());
     fs::write(&out, "old").unwrap();

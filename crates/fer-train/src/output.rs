@@ -1,0 +1,28 @@
+//! Standard output and standard error.
+
+use std::{io::Write, path::Path};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::TrainError;
+
+/// Writes one line to standard error. A closed stream does not stop a training run.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Writes a command's result to standard output.
+pub(crate) fn print(text: &str) -> Result<(), TrainError> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        // The reader has closed the pipe (`| head`), which is not an error.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(TrainError::file(Path::new("standard output"))),
+    }
+}
+
+/// Scores as JSON.
+pub(crate) fn json(scores: &impl Serialize) -> Result<Value, TrainError> {
+    serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
+}
