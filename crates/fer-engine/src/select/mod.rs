@@ -15,6 +15,7 @@ use super::{
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
 use candidates::{offers_int8, packed};
+#[cfg(test)]
 pub(crate) use check::tolerance;
 use check::{disagreement, probabilities};
 use fer_image::Face;
