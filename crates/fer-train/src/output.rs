@@ -2,9 +2,6 @@
 
 use std::{io::Write, path::Path};
 
-use serde::Serialize;
-use serde_json::Value;
-
 use crate::error::TrainError;
 
 /// Writes one line to standard error. A closed stream does not stop a training run.
@@ -20,9 +17,4 @@ pub(crate) fn print(text: &str) -> Result<(), TrainError> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(TrainError::file(Path::new("standard output"))),
     }
-}
-
-/// Scores as JSON.
-pub(crate) fn json(scores: &impl Serialize) -> Result<Value, TrainError> {
-    serde_json::to_value(scores).map_err(|e| TrainError::Usage(format!("scores: {e}")))
 }

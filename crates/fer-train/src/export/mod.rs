@@ -15,9 +15,9 @@ pub(crate) use folder::export;
 
 /// Name and version a model folder gets.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// In answers and on `/v2`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version.
-    pub version: String,
+    pub(crate) version: String,
 }

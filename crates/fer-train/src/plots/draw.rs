@@ -126,7 +126,10 @@ pub(super) fn chart<'a, 'b>(
 }
 
 /// The legend of the series that have a label.
-pub(super) fn legend(chart: &mut Chart<'_, '_>, position: SeriesLabelPosition) -> Result<(), TrainError> {
+pub(super) fn legend<'a, 'b: 'a>(
+    chart: &mut Chart<'a, 'b>,
+    position: SeriesLabelPosition,
+) -> Result<(), TrainError> {
     chart
         .configure_series_labels()
         .position(position)

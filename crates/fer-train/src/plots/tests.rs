@@ -1,5 +1,8 @@
 use super::*;
-use crate::{data::Options, score::scores::score};
+use crate::{
+    data::{Options, Reader},
+    score::scores::score,
+};
 use fer_engine::{
     InputSpec, drawn_faces,
     emotion::{Emotion, Probabilities},
@@ -27,7 +30,7 @@ fn dataset(rows: usize) -> Dataset {
         csv += &format!("{},{}\n", i % 7, pixels.join(" "));
     }
     std::fs::write(&path, csv).unwrap();
-    Dataset::load(&path, None, Options { skip_bad_rows: false }).unwrap()
+    Dataset::collect(Reader::open(&path, Options::default()).unwrap(), None).unwrap()
 }
 
 /// Row i is answered with its own label, or, if `wrong`, with the next one, the surer the larger i.

@@ -78,7 +78,8 @@ pub(crate) fn fit(
         let first_step = at.state.step;
         progress.start(epoch, first_step);
         while at.state.step < per_epoch {
-            steps.step(&mut at, &order[at.state.step * batch..][..batch], teachers)?;
+            let batch_rows = &order[at.state.step * batch..][..batch];
+            steps.step(&mut at, batch_rows, teachers)?;
             progress.step(&at.state.sums);
             let stop = run.stop.load(Ordering::Relaxed);
             if stop || saved.elapsed() >= run.checkpoint_every {

@@ -32,7 +32,10 @@ pub(crate) fn measure(
     mut done: impl FnMut(&Case),
 ) -> Result<Robustness, TrainError> {
     let mut accuracy = |change: Option<Change>| -> Result<f64, TrainError> {
-        let rows = logits(engine, data, |f| change.map_or(Ok(f), |c| c.apply(&f)))?;
+        let rows = logits(engine, data, |face| match change {
+            Some(change) => change.apply(&face),
+            None => Ok(face),
+        })?;
         Ok(score(&predictions(&rows)?).scores.accuracy)
     };
     let plain = accuracy(None)?;
