@@ -133,7 +133,12 @@ mod tests {
     use super::*;
 
     fn pool() -> DecodePool {
-        DecodePool::start("fer-decode", NonZeroUsize::MIN, Arc::new(Metrics::new().unwrap())).unwrap()
+        DecodePool::start(
+            "fer-decode",
+            NonZeroUsize::MIN,
+            Arc::new(Metrics::new([]).unwrap()),
+        )
+        .unwrap()
     }
 
     fn later() -> Instant {

@@ -17,28 +17,32 @@
 //! - [`decode`]: the threads on which pictures are decoded
 //! - [`engine`]: the model folder and what runs it
 //! - [`batcher`]: bounded queue → workers that own an engine
-//! - [`http`]: routes, errors, observation
-//! - [`metrics`]: every metric, its help and buckets
+//! - [`http`]: routes, layers, errors
+//! - `app`: the state that handlers and layers share
+//! - `auth`: API keys and rate limits
+//! - [`observability`]: metrics, log, spans
 //! - [`model`]: a loaded model: its manifest and the batcher that runs it
-//! - [`reload`]: model folder, API keys and certificate read again while serving
+//! - `reload`: model folder, API keys and certificate read again while serving
 //! - [`commands`]: `predict` and `healthcheck`
-//! - [`telemetry`]: the log
-//! - [`traces`]: spans over OTLP
 //! - [`background`]: threads that give way to requests
 //! - [`memory`]: what the C library's allocator keeps
 //! - [`end`]: the end of the process
-//! - [`tls`]: certificate and key
-//! - [`serve`]: load, warm up, serve, drain
+//! - `tls`: certificate and key
+//! - [`server`]: load, warm up, accept, drain
 //! - [`mod@bench`]: how fast the engines are
 //! - [`files`]: files that are either whole or as they were before
 //! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
 
+mod app;
+mod auth;
 pub mod background;
-pub mod batcher;
+#[allow(unreachable_pub)]
+pub(crate) mod batcher;
 pub mod bench;
 pub mod commands;
 pub mod config;
-pub mod decode;
+#[allow(unreachable_pub)]
+pub(crate) mod decode;
 pub mod emotion;
 pub mod end;
 pub mod engine;
@@ -52,11 +56,12 @@ pub mod fuzzing;
 pub mod http;
 pub mod image;
 pub mod memory;
-pub mod metrics;
-pub mod model;
-pub mod reload;
-pub mod serve;
-pub mod telemetry;
-pub mod tls;
-pub mod traces;
+#[allow(unreachable_pub)]
+pub(crate) mod model;
+pub mod observability;
+mod reload;
+pub mod server;
+mod tls;
 pub mod train;
+
+pub(crate) use observability::metrics;

@@ -18,14 +18,15 @@ use axum::{
 use serde::Serialize;
 
 use super::{
-    App,
     input::Picture,
-    observe::{RequestId, Timing},
     pictures::{self, Fault},
     problem::Problem,
+    request_id::RequestId,
+    timing::Timing,
     types::{Crop, Scores},
 };
 use crate::{
+    app::App,
     faces::{Options, Rect},
     image::Face,
     model::Model,

@@ -8,7 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, problem::Problem, types::ModelCard};
+use super::{problem::Problem, types::ModelCard};
+use crate::app::App;
 
 /// Name, version, labels, input, scores, engine, precision, device.
 ///

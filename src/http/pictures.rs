@@ -14,13 +14,14 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::{
-    App, body,
+    body,
     input::{self, Kind, Picture, Pictures},
-    observe::{RequestId, Timing},
     problem::Problem,
+    request_id::RequestId,
+    timing::Timing,
     types::{Many, ModelRef, One},
 };
-use crate::{image::Limits, metrics::Rejected, model::Model};
+use crate::{app::App, image::Limits, metrics::Rejected, model::Model};
 
 /// Forms and JSON up to that many bytes are taken apart where they are: that takes less time than a change of
 /// threads.
@@ -111,8 +112,9 @@ pub(super) async fn parsed<T: Send + 'static>(
 /// # Errors
 /// [`Problem::not_ready`].
 pub(super) fn model(app: &App) -> Result<Arc<Model>, Problem> {
-    app.ready_model()
-        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))
+    Ok(app
+        .ready_model()
+        .inspect_err(|_| app.metrics.reject(Rejected::NotReady))?)
 }
 
 /// Reads the request's body and runs `work` on it until the deadline at most. The room that the body takes in

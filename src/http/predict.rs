@@ -10,15 +10,17 @@ use axum::{
 };
 
 use super::{
-    App, faces,
+    faces,
     input::Picture,
-    observe::{RequestId, Timing},
     pictures::{self, Fault},
     problem::Problem,
+    request_id::RequestId,
+    timing::Timing,
     types::{Prediction, Scores},
 };
 use crate::{
-    batcher::Pending, decode::PoolError, emotion::Probabilities, faces::Options, image::Face, model::Model,
+    app::App, batcher::Pending, decode::PoolError, emotion::Probabilities, faces::Options, image::Face,
+    model::Model,
 };
 
 /// What of a picture is classified.

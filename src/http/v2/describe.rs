@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::{INPUT, OUTPUT};
 use crate::{
+    app::App,
     emotion::CLASSES,
-    http::{App, health, problem::Problem},
+    http::{problem::Problem, routes::health},
     model::Model,
 };
 

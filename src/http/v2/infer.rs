@@ -18,8 +18,9 @@ use super::{
     tensor::Input,
 };
 use crate::{
+    app::App,
     emotion::{CLASSES, Probabilities},
-    http::{App, input::Picture, observe::Timing, pictures, predict, problem::Problem},
+    http::{input::Picture, pictures, predict, problem::Problem, timing::Timing},
     image::Face,
     model::Model,
 };
