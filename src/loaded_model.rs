@@ -7,7 +7,7 @@ use crate::{
     batcher::{Batcher, BatcherOptions, EngineFactory, Policy, StartError},
     config::{Config, ModelArgs},
     engine::{Chosen, Classifier, EngineError, Incumbent, Manifest, ModelFolder, select},
-    metrics::Metrics,
+    observability::metrics::Metrics,
     panics,
 };
 

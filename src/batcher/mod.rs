@@ -29,7 +29,7 @@ use crate::{
     emotion::Probabilities,
     engine::{Classifier, EngineError, EngineInfo},
     image::Face,
-    metrics::{Metrics, Rejected},
+    observability::metrics::{Metrics, Rejected},
 };
 use stuck::EngineWatch;
 use worker::Worker;

@@ -71,7 +71,7 @@ fn rig(gated: bool) -> Rig {
 
 /// The same with at most that number of engines; further ones cannot be built.
 fn rig_of(gated: bool, engines: usize) -> Rig {
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new([]).unwrap());
     let (open, gate) = channel();
     let (tell, batches) = channel();
     let gate = Arc::new(Mutex::new(gate));
@@ -315,7 +315,7 @@ fn a_factory_that_fails_or_panics_fails_the_start() {
         },
         queue: 1,
     };
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new([]).unwrap());
     let fails = || -> Result<Box<dyn Classifier>, EngineError> {
         Err(EngineError::Shape {
             got: vec![1],

@@ -13,7 +13,7 @@ use crate::{
     emotion::Probabilities,
     engine::{Classifier, EngineError, EngineInfo, Logits},
     image::{Face, PIXELS},
-    metrics::Rejected,
+    observability::metrics::Rejected,
     panics,
 };
 

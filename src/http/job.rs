@@ -13,16 +13,17 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::{
-    App, body,
-    observe::RequestId,
+    body::{self, read::Held},
     parse::{self, BodyFormat, Images},
     problem::{Failure, Problem},
+    request_id::RequestId,
     timing::Timing,
     types::{Many, ModelRef, One},
 };
 use crate::{
+    app::App,
     loaded_model::LoadedModel,
-    metrics::Rejected,
+    observability::metrics::Rejected,
     pipeline::{EncodedImage, Session},
 };
 
@@ -48,7 +49,7 @@ pub(super) struct Job {
     id: Option<RequestId>,
     content_type: Option<HeaderValue>,
     /// Holds its share of the memory for bodies until the answer is ready.
-    body: body::Held,
+    body: Held,
     max_images: usize,
     pub(super) session: Session,
 }

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::HeaderMap};
+use axum::{body::Body, extract::Request, http::HeaderMap, routing::get};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -17,10 +18,12 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     batcher::{Batcher, BatcherOptions, EngineFactory, Policy},
-    config::Command,
+    config::{Command, Config},
     emotion::CLASSES,
     engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits},
     image::{Face, PIXELS},
+    loaded_model::LoadedModel,
+    observability::metrics::Metrics,
 };
 
 /// Answers by a face's first pixel: 0 is angry, 1 fails, 2 panics; 3 waits for the gate first.
@@ -66,7 +69,7 @@ fn rig(flags: &[&str]) -> Rig {
     let Command::Run(config) = Config::parse_from(args).unwrap() else {
         panic!("not run")
     };
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new(series()).unwrap());
     let (open, gate) = channel();
     let (tell, busy) = channel();
     let (gate, tell) = (Arc::new(Mutex::new(gate)), Mutex::new(tell));
@@ -102,8 +105,8 @@ fn rig(flags: &[&str]) -> Rig {
             panic!("secret of the handler")
         }
     });
-    let all = probes().merge(routes(&app)).merge(admin_routes());
-    let router = layered(all.route("/panic", panics), Arc::clone(&app));
+    let all = served(&app, Port::Main, Reloads::channel().0);
+    let router = layers::of_all(all.route("/panic", panics), Arc::clone(&app));
     Rig {
         app,
         router,

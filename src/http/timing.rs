@@ -8,19 +8,19 @@ use crate::batcher::Classified;
 
 /// Of several images or faces the longest of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// Decoding.
-    pub decode: Duration,
+    pub(crate) decode: Duration,
     /// Finding faces, on the routes that do.
-    pub detect: Option<Duration>,
+    pub(crate) detect: Option<Duration>,
     /// Waiting for a worker.
-    pub queue: Duration,
+    pub(crate) queue: Duration,
     /// The engine.
-    pub infer: Duration,
+    pub(crate) infer: Duration,
     /// Faces in the largest batch that one of them was in.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Images in the request.
-    pub images: usize,
+    pub(crate) images: usize,
 }
 
 impl Timing {

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
-    metrics::{Metrics, Rejected},
+    observability::metrics::{Metrics, Rejected},
     panics,
 };
 
@@ -122,7 +122,12 @@ mod tests {
     use super::*;
 
     fn pool() -> DecodePool {
-        DecodePool::start("fer-decode", NonZeroUsize::MIN, Arc::new(Metrics::new().unwrap())).unwrap()
+        DecodePool::start(
+            "fer-decode",
+            NonZeroUsize::MIN,
+            Arc::new(Metrics::new([]).unwrap()),
+        )
+        .unwrap()
     }
 
     fn later() -> Instant {

@@ -28,7 +28,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-use crate::{config::Config, faces::Seeta, image::Limits, loaded_model::LoadedModel, metrics::Metrics};
+use crate::{
+    config::Config, faces::Seeta, image::Limits, loaded_model::LoadedModel, observability::metrics::Metrics,
+};
 use decode_pool::DecodePool;
 
 /// The decode pool, the detect pool, the face detector and the current model with its batcher.
@@ -48,8 +50,8 @@ impl Pipeline {
     pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> io::Result<Self> {
         Ok(Self {
             model: ArcSwapOption::empty(),
-            decode: DecodePool::start("fer-decode", config.decode_threads, Arc::clone(metrics))?,
-            detect: DecodePool::start("fer-detect", config.detect_threads, Arc::clone(metrics))?,
+            decode: DecodePool::start("fer-decode", config.decode_threads(), Arc::clone(metrics))?,
+            detect: DecodePool::start("fer-detect", config.detect_threads(), Arc::clone(metrics))?,
             detector: Seeta::new().map_err(io::Error::other)?,
             limits: Limits {
                 max_pixels: config.max_pixels,

@@ -9,9 +9,9 @@ use axum::{
 };
 
 use crate::{
+    app::App,
     faces::Options,
     http::{
-        App,
         job::Job,
         parse::{self, BodyFormat},
         problem::{Failure, Problem},

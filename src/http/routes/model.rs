@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::http::{App, problem::Problem, types::ModelCard};
+use crate::{
+    app::App,
+    http::{problem::Problem, types::ModelCard},
+};
 
 /// 503 before a model has warmed up.
 pub(crate) async fn model(State(app): State<Arc<App>>) -> Result<Response, Problem> {

@@ -9,8 +9,8 @@ use axum::{
 };
 
 use crate::{
+    app::App,
     http::{
-        App,
         job::Job,
         parse::{self, BodyFormat},
         problem::{Failure, Problem},

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::{INPUT, Names, OUTPUT, check_names};
 use crate::{
+    app::App,
     emotion::CLASSES,
-    http::{App, health, problem::Problem},
+    http::{problem::Problem, readiness},
     loaded_model::LoadedModel,
 };
 
@@ -26,12 +27,12 @@ pub(crate) async fn server() -> Json<Value> {
 
 /// 200 while the server is live, as for `/livez`.
 pub(crate) async fn live(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    health::live(&app).map(|()| Json(json!({"live": true})))
+    readiness::live(&app).map(|()| Json(json!({"live": true})))
 }
 
 /// 200 while the server is ready, as for `/readyz`.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    health::ready(&app).map(|()| Json(json!({"ready": true})))
+    readiness::ready(&app).map(|()| Json(json!({"ready": true})))
 }
 
 /// The model that answers: 503 while none is ready, 404 if it has another name or version.

@@ -17,10 +17,10 @@ use super::{
     tensor::Input,
 };
 use crate::{
+    app::App,
     emotion::{CLASSES, Probabilities},
     engine::Manifest,
     http::{
-        App,
         job::{self, Job},
         parse,
         problem::{Failure, Problem},
