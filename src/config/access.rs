@@ -44,10 +44,10 @@ impl AccessArgs {
     /// Checks flags against each other.
     pub(super) fn check(&self, listen: SocketAddr) -> Result<(), String> {
         if self.rate_burst.is_some() && self.rate_limit.is_none() {
-            return Err("--rate-burst is of use only with --rate-limit".to_owned());
+            return Err("--rate-burst needs --rate-limit".to_owned());
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return Err("--tls-cert and --tls-key are of use only together".to_owned());
+            return Err("--tls-cert and --tls-key must be given together".to_owned());
         }
         if self.cors_origins.len() > 1 && self.cors_origins.iter().any(|o| o == "*") {
             return Err("--cors-origins: * stands for all origins and must be alone".to_owned());

@@ -11,7 +11,7 @@ pub(super) fn count(
         s.parse::<NonZeroUsize>()
             .ok()
             .filter(|n| n.get() <= max)
-            .ok_or_else(|| format!("a whole number from 1 to {max} is wanted"))
+            .ok_or_else(|| format!("must be a whole number from 1 to {max}"))
     }
 }
 
@@ -23,7 +23,7 @@ pub(super) fn pixels() -> clap::builder::RangedU64ValueParser<u64> {
 pub(super) fn duration(s: &str) -> Result<Duration, String> {
     let d = humantime::parse_duration(s).map_err(|e| format!("{e}; write it as 250ms, 5s or 1m"))?;
     if d > Duration::from_secs(86_400) {
-        Err("at most 1day is wanted".to_owned())
+        Err("must be at most 1day".to_owned())
     } else {
         Ok(d)
     }
@@ -31,14 +31,14 @@ pub(super) fn duration(s: &str) -> Result<Duration, String> {
 
 pub(super) fn positive(s: &str) -> Result<Duration, String> {
     match duration(s)? {
-        Duration::ZERO => Err("a time above 0 is wanted".to_owned()),
+        Duration::ZERO => Err("must be a time above 0".to_owned()),
         d => Ok(d),
     }
 }
 
 /// Bytes with an optional unit: `4096`, `20M` (10⁶), `20Mi` or `20MiB` (2²⁰); 1 byte to 1 TiB.
 pub(super) fn size(s: &str) -> Result<u64, String> {
-    let wanted = || "a size such as 4096, 512k, 20Mi or 1G is wanted, at most 1Ti".to_owned();
+    let invalid = || "must be a size such as 4096, 512k, 20Mi or 1G, at most 1Ti".to_owned();
     let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
     let (number, unit) = s.split_at(digits);
     let factor: u64 = match unit.trim().trim_end_matches(['b', 'B']) {
@@ -50,19 +50,19 @@ pub(super) fn size(s: &str) -> Result<u64, String> {
         "mi" | "Mi" => 1 << 20,
         "gi" | "Gi" => 1 << 30,
         "ti" | "Ti" => 1 << 40,
-        _ => return Err(wanted()),
+        _ => return Err(invalid()),
     };
     number
         .parse::<u64>()
         .ok()
         .and_then(|n| n.checked_mul(factor))
         .filter(|n| (1..=1 << 40).contains(n))
-        .ok_or_else(wanted)
+        .ok_or_else(invalid)
 }
 
 pub(super) fn address(s: &str) -> Result<SocketAddr, String> {
     s.parse()
-        .map_err(|_| "an address and port such as 127.0.0.1:9090 is wanted".to_owned())
+        .map_err(|_| "must be an address and port such as 127.0.0.1:9090".to_owned())
 }
 
 /// `http://host[:port][/path]`.
@@ -74,7 +74,7 @@ pub(super) fn collector(s: &str) -> Result<String, String> {
         })
         .map(|_| s.to_owned())
         .ok_or_else(|| {
-            "a collector's address such as http://127.0.0.1:4318 is wanted (http, not https)".to_owned()
+            "must be a collector's address such as http://127.0.0.1:4318 (http, not https)".to_owned()
         })
 }
 
@@ -83,13 +83,13 @@ pub(super) fn rate(s: &str) -> Result<f64, String> {
     s.parse::<f64>()
         .ok()
         .filter(|r| (0.001..=1e6).contains(r))
-        .ok_or_else(|| "a number of requests a second from 0.001 to 1000000 is wanted".to_owned())
+        .ok_or_else(|| "must be a number of requests a second from 0.001 to 1000000".to_owned())
 }
 
 /// `scheme://host[:port]` as browsers write it in `Origin`, or `*`.
 pub(super) fn origin(s: &str) -> Result<HeaderValue, String> {
-    let wanted = || {
-        "an origin such as https://example.org (scheme, host, port if unusual, nothing more) or * is wanted"
+    let invalid = || {
+        "must be an origin such as https://example.org (scheme, host, port if unusual, nothing more) or *"
             .to_owned()
     };
     let s = s.trim();
@@ -101,9 +101,9 @@ pub(super) fn origin(s: &str) -> Result<HeaderValue, String> {
         })
     });
     if s != "*" && !plain {
-        return Err(wanted());
+        return Err(invalid());
     }
-    HeaderValue::from_str(s).map_err(|_| wanted())
+    HeaderValue::from_str(s).map_err(|_| invalid())
 }
 
 pub(super) fn log_filter(s: &str) -> Result<String, String> {

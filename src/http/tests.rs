@@ -1,4 +1,4 @@
-//! The whole stack of layers in front of an engine made for the purpose: what no real model does on demand.
+//! All layers in front of a fake engine, for behaviour that no real model shows on demand.
 
 use std::{
     num::NonZeroUsize,
@@ -10,7 +10,6 @@ use std::{
 };
 
 use axum::{body::Body, extract::Request, http::HeaderMap, routing::get};
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -180,7 +179,7 @@ async fn failures_of_the_inside_stay_inside() {
     assert_eq!(
         send(&rig.router, post_of(picture(0))).await.0,
         200,
-        "it goes on after all that"
+        "it still works after all that"
     );
 }
 
@@ -223,24 +222,10 @@ async fn an_answer_that_takes_too_long_is_a_504() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_a_408() {
     let rig = rig(&["--body-timeout", "3s"]);
-    let body = Body::new(Never);
+    let (_client, body) = body::testing::fed();
     let (status, code, headers) = problem(&rig, Request::post("/predict").body(body).unwrap()).await;
     assert_eq!((status, code.as_str()), (408, "body_timeout"));
     assert_eq!(headers["connection"], "close");
-}
-
-/// A body of which nothing ever comes.
-struct Never;
-
-impl hyper::body::Body for Never {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Pending
-    }
 }
 
 #[tokio::test]
@@ -256,7 +241,7 @@ async fn a_client_that_leaves_is_counted() {
     rig.open.send(()).unwrap();
 }
 
-/// Live says no only while a batch hangs, and yes again should it come back after all.
+/// `/livez` fails only while a batch hangs, and recovers if the batch returns after all.
 #[tokio::test]
 async fn a_worker_that_hangs_makes_live_say_no() {
     let live_at = |path: &str| Request::get(path).body(Body::empty()).unwrap();
@@ -269,7 +254,7 @@ async fn a_worker_that_hangs_makes_live_say_no() {
         busy(rig).await;
         request.abort();
     }
-    // However long that takes: a clock of a test stands still for no engine.
+    // For as long as it takes: the engine's time is real.
     while send(&rig.router, live()).await.0 == 200 {
         tokio::task::yield_now().await;
     }
@@ -350,7 +335,7 @@ async fn wrong_methods_are_told_the_right_ones() {
     );
 }
 
-/// Waits until the engine stands at the gate, without holding up the test's own thread.
+/// Waits until the engine is at the gate, without blocking the thread of the test.
 async fn busy(rig: &Rig) {
     while rig.busy.try_recv().is_err() {
         tokio::task::yield_now().await;

@@ -70,7 +70,7 @@ pub(crate) struct NoPermit;
 impl NoPermit {
     /// Whether the error of a body is this one, under the wrappers of others.
     pub(crate) fn is(error: &(dyn Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<Self>())
+        std::iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<Self>)
     }
 }
 

@@ -151,7 +151,10 @@ async fn the_examples_of_requests_work() {
         server.predict_json(value).await.ok();
         sent += 1;
     }
-    assert!(sent >= 2, "an example of `image` and one of `images` are wanted");
+    assert!(
+        sent >= 2,
+        "an example of `image` and one of `images` are required"
+    );
 }
 
 #[test]
