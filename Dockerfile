@@ -4,7 +4,7 @@
 #   docker build --target cuda .      the image for NVIDIA GPUs
 #
 # linux/amd64 is what is built and run by `make docker-test`. Nothing below names a processor, so linux/arm64
-# should follow once scripts/libtorch-wheels.txt lists the wheels for aarch64; that is untested.
+# should follow once tools/libtorch-wheels.txt lists the wheels for aarch64; that is untested.
 #
 # Only syntax that the classic builder knows, too. That builder makes every stage up to the one asked for, so
 # there `--target runtime-cpu` (what `make docker` asks for, and the same image) saves making the CUDA one.
@@ -19,27 +19,34 @@ RUN c++ --version >/dev/null && python3 -m pip --version >/dev/null 2>&1 \
          && rm -rf /var/lib/apt/lists/*; }
 WORKDIR /src
 ENV XDG_CACHE_HOME=/opt/cache LIBTORCH=/opt/libtorch CARGO_TERM_COLOR=never
-COPY scripts/setup-libtorch scripts/libtorch-wheels.txt scripts/
-COPY scripts/docker/libtorch scripts/docker/
+COPY tools/setup-libtorch tools/libtorch-wheels.txt tools/
+COPY tools/docker/libtorch tools/docker/
 
 # ---- libtorch, and a stripped copy of it in /out
 FROM tools AS libtorch-cpu
-RUN scripts/docker/libtorch cpu /out/libtorch
+RUN tools/docker/libtorch cpu /out/libtorch
 
 # ---- dependencies: made again only when Cargo.toml or Cargo.lock changes
 FROM libtorch-cpu AS dependencies-cpu
-COPY scripts/docker/dependencies scripts/docker/
+COPY tools/docker/dependencies tools/docker/
 COPY Cargo.toml Cargo.lock ./
-RUN scripts/docker/dependencies
+COPY crates/fer-image/Cargo.toml crates/fer-image/
+COPY crates/fer-engine/Cargo.toml crates/fer-engine/
+COPY crates/fer-train/Cargo.toml crates/fer-train/
+RUN tools/docker/dependencies
 
 # ---- the programs, and in /out what goes with them
 FROM dependencies-cpu AS build-cpu
-COPY scripts/docker/ scripts/docker/
+COPY tools/docker/ tools/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
+COPY assets/ assets/
 COPY benches/ benches/
+COPY build/ build/
+COPY crates/ crates/
 COPY src/ src/
+COPY tests/ tests/
 COPY web/ web/
-RUN scripts/docker/programs /out
+RUN tools/docker/programs /out
 
 # ---- what runs: the C and C++ runtime, libtorch, the model, two programs; no shell, no package manager
 FROM scratch AS runtime-cpu
@@ -68,22 +75,29 @@ LABEL org.opencontainers.image.title="fer-serve" \
       org.opencontainers.image.created="${CREATED}"
 
 # ---- the same for NVIDIA GPUs. Debian below it, because the NVIDIA container toolkit puts the driver's
-# libraries where a distribution keeps them; beside 3 GB of CUDA its size does not count.
+# libraries where a distribution keeps them; next to 3 GB of CUDA its size does not count.
 FROM tools AS libtorch-cuda
-RUN scripts/docker/libtorch cuda /out/libtorch
+RUN tools/docker/libtorch cuda /out/libtorch
 
 FROM libtorch-cuda AS dependencies-cuda
-COPY scripts/docker/dependencies scripts/docker/
+COPY tools/docker/dependencies tools/docker/
 COPY Cargo.toml Cargo.lock ./
-RUN scripts/docker/dependencies
+COPY crates/fer-image/Cargo.toml crates/fer-image/
+COPY crates/fer-engine/Cargo.toml crates/fer-engine/
+COPY crates/fer-train/Cargo.toml crates/fer-train/
+RUN tools/docker/dependencies
 
 FROM dependencies-cuda AS build-cuda
-COPY scripts/docker/ scripts/docker/
+COPY tools/docker/ tools/docker/
 COPY Cargo.toml Cargo.lock build.rs openapi.yaml LICENSE-APACHE LICENSE-MIT ./
+COPY assets/ assets/
 COPY benches/ benches/
+COPY build/ build/
+COPY crates/ crates/
 COPY src/ src/
+COPY tests/ tests/
 COPY web/ web/
-RUN scripts/docker/programs /out
+RUN tools/docker/programs /out
 
 FROM ${DEBIAN_IMAGE} AS cuda
 COPY --from=build-cuda /out/system/ /

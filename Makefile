@@ -8,17 +8,20 @@ CARGO ?= cargo
 DEVICE ?= cpu
 # Cargo features of what `make build` and `make serve` build: otlp, or none.
 FEATURES ?=
-# Handed to fer-serve by `make serve` and `make bench`, to cargo test by `make test`.
+# Passed to fer-serve by `make serve`, to cargo test by `make test`, to its program by each other target.
 ARGS ?=
+# What `make lint` checks with shellcheck.
+SHELL_SCRIPTS := .ci/run benches/compare/run benches/served/run tools/fuzz tools/sanitize \
+  tools/docker/dependencies tools/docker/libtorch tools/docker/programs
 
 ifeq ($(filter $(DEVICE),cpu cuda),)
 $(error DEVICE=$(DEVICE) is neither cpu nor cuda)
 endif
 
-# A LIBTORCH of the user's own wins; else it is the folder that setup fills.
+# The user's LIBTORCH, or else the folder that setup fills.
 OWN_LIBTORCH := $(LIBTORCH)
 ifeq ($(OWN_LIBTORCH),)
-LIBTORCH := $(shell $(PYTHON) scripts/setup-libtorch --device $(DEVICE) --path 2>/dev/null)
+LIBTORCH := $(shell $(PYTHON) tools/setup-libtorch --device $(DEVICE) --path 2>/dev/null)
 endif
 export LIBTORCH
 
@@ -35,10 +38,10 @@ tools:
 setup: export LIBTORCH := $(OWN_LIBTORCH)
 setup: ## put libtorch into the cache (about 490 MB; 540 MB to fetch); quiet when it is there
 	@command -v $(PYTHON) >/dev/null || { echo 'make: $(PYTHON) is not installed; on Debian and Ubuntu: sudo apt-get install python3 python3-pip' >&2; exit 1; }
-	@$(PYTHON) scripts/setup-libtorch --device $(DEVICE)
+	@$(PYTHON) tools/setup-libtorch --device $(DEVICE)
 
 env: setup ## print the line a shell needs for plain cargo: eval "$(make -s env)"
-	@$(PYTHON) scripts/setup-libtorch --device $(DEVICE) --env
+	@$(PYTHON) tools/setup-libtorch --device $(DEVICE) --env
 
 build: tools setup ## leave target/release/fer-serve and target/release/fer-train
 	$(CARGO) build --release --locked --bins $(if $(FEATURES),--features $(FEATURES))
@@ -47,7 +50,7 @@ serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")
 	target/release/fer-serve $(ARGS)
 
 test: tools setup ## run all tests
-	$(PYTHON) scripts/test_setup_libtorch.py
+	cd tools && $(PYTHON) -B -m unittest
 	$(CARGO) test --locked --features otlp $(ARGS)
 ifeq ($(ARGS),)
 	tests/browser/run "$${CARGO_TARGET_DIR:-target}/debug/fer-serve"
@@ -55,7 +58,7 @@ else
 	@echo '*** SKIPPED: the browser test of the page, because ARGS chooses among the tests'
 endif
 
-lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck where installed
+lint: tools setup ## formatting, clippy, rustdoc, subjects of commits; cargo-deny and shellcheck where installed
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features otlp -- -D warnings
 	$(CARGO) clippy --locked --lib --bins -- -D warnings
@@ -65,43 +68,44 @@ lint: tools setup ## formatting, clippy, rustdoc; cargo-deny and shellcheck wher
 	if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	else echo '*** SKIPPED: advisories, because their database cannot be fetched from here'; fi; \
 	else echo '*** SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install --locked cargo-deny)'; fi
-	@if command -v shellcheck >/dev/null; then echo 'shellcheck .ci/run'; shellcheck .ci/run; \
+	@if command -v shellcheck >/dev/null; then echo 'shellcheck $(SHELL_SCRIPTS)'; shellcheck $(SHELL_SCRIPTS) || exit 1; \
 	else echo '*** SKIPPED: shellcheck, because it is not installed (sudo apt-get install shellcheck)'; fi
+	$(PYTHON) tools/fer commit-subjects
 
-bench: build ## the network alone and the service under load, beside their peers (17 to 40 minutes; ARGS="--rounds 1 --short")
+bench: build ## the network alone and the service under load, and their peers (17 to 40 minutes; ARGS="--rounds 1 --short")
 	@case '$(ARGS)' in *--short*) ;; *) benches/compare/run --rounds 3 ;; esac
 	benches/served/run $(ARGS)
 
 fuzz: tools setup ## libFuzzer with AddressSanitizer on every parser (ARGS="--seconds 600"); needs cargo-fuzz
-	scripts/fuzz $(ARGS)
+	tools/fuzz $(ARGS)
 
-soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests beside attacks), kills of a training
-	scripts/soak $(ARGS)
-	@case '$(ARGS)' in '') scripts/kill-train ;; esac
+soak: build ## two hours of mixed traffic (ARGS="--minutes 10"; ARGS=--attacks: good requests during attacks), kills of a training
+	$(PYTHON) tools/fer soak $(ARGS)
+	@case '$(ARGS)' in '') $(PYTHON) tools/fer kill-train ;; esac
 
-sanitize: tools setup ## the library's tests under AddressSanitizer (compiles everything anew)
-	scripts/sanitize $(ARGS)
+sanitize: tools setup ## the library's tests under AddressSanitizer (compiles everything again)
+	tools/sanitize $(ARGS)
 
 docker: ## build the container image fer-serve:VERSION (DEVICE=cuda: fer-serve:VERSION-cuda)
-	$(PYTHON) scripts/docker-test --build-only --device $(DEVICE) $(ARGS)
+	$(PYTHON) tools/fer docker-test --build-only --device $(DEVICE) $(ARGS)
 
-docker-test: ## build the container image, run it in every way the README says, and a rolling restart
-	$(PYTHON) scripts/docker-test $(ARGS)
+docker-test: ## build the container image, run it in every way the README describes, and restart it under load
+	$(PYTHON) tools/fer docker-test $(ARGS)
 
 faces-test: build ## find the faces in photos of PyPI packages, none in drawings; memory and speed (ARGS="--load")
-	$(PYTHON) scripts/faces-test $(ARGS)
+	$(PYTHON) tools/fer faces-test $(ARGS)
 
 clients-test: build ## drive the server with tritonclient, perf_analyzer and every example of docs/clients.md
-	$(PYTHON) scripts/clients-test $(ARGS)
+	$(PYTHON) tools/fer clients-test $(ARGS)
 
 contract-test: build ## lint openapi.yaml, then generated requests against the server (ARGS="--cases 20000")
-	$(PYTHON) scripts/contract-test $(ARGS)
+	$(PYTHON) tools/fer contract-test $(ARGS)
 
 ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
-	$(PYTHON) scripts/ops-test $(ARGS)
+	$(PYTHON) tools/fer ops-test $(ARGS)
 
 deploy-test: ## render the Helm chart and check every manifest, the alert rules and compose.yaml against their schemas
-	$(PYTHON) scripts/deploy-test
+	$(PYTHON) tools/fer deploy-test $(ARGS)
 
 clean: ## remove what was built; libtorch stays in the cache
 	$(CARGO) clean

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Images per second of the network alone: this project's engines beside PyTorch, OpenVINO and ONNX Runtime.
+"""Images per second of the network alone: this project's engines, PyTorch, OpenVINO and ONNX Runtime.
 
-All of them run the same weights (model.safetensors) on the same pictures, and must give the same labels. They
-take turns, round after round, so that whatever else the machine does meets all of them; the table gives
+All of them run the same weights (model.safetensors) on the same images, and must give the same labels. They
+take turns, round after round, so that other work on the machine affects all of them alike; the table gives
 medians over the rounds and their ratio to OpenVINO bf16 and to PyTorch.
 
 "1 thread" is one worker; "2 threads" is the better of two one-thread workers and one two-thread worker for the
@@ -202,7 +202,7 @@ class Point:
             ours, theirs = context.Pipe()
             process = context.Process(target=worker, args=(name, model, batch, threads, theirs), daemon=True)
             process.start()
-            # Else a worker that fails would be waited for without end.
+            # Otherwise recv() waits forever for a worker that failed.
             theirs.close()
             self.pipes.append(ours)
         for pipe in self.pipes:

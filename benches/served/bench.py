@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The service under load beside FastAPI and LitServe with the same weights; the network alone beside OpenVINO and others.
+"""The service under load, compared with FastAPI and LitServe with the same weights.
 
-Everything takes turns, round after round, so that whatever else the machine does meets all of them; the tables give
-medians over the rounds. Server and load generator share this machine's processors, ours as the peers'. Traffic goes to
-loopback only.
+Everything takes turns, round after round, so that other work on the machine affects all of them alike; the tables give
+medians over the rounds. Server and load generator share this machine's processors, for us and for the peers. Traffic goes
+to loopback only.
 
     benches/served/run                                     tables, in Markdown
-    benches/served/run --json FILE --plot FILE.png         the figures, and latency against load as a picture
-    benches/served/run --rounds 1 --short                  a look in two minutes
-    benches/served/run --knobs                             instead: what the flags behind the defaults do
+    benches/served/run --json FILE --plot FILE.png         the figures, and latency against load as a plot
+    benches/served/run --rounds 1 --short                  a first impression in two minutes
+    benches/served/run --knobs                             instead: the effect of the flags, one by one
 """
 
 import argparse
@@ -19,19 +19,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List
 
+import drawn
 import knobs
 import load
-import pictures
 import report
+from fer_tools.shared.project import MODEL, add_program
 
-ROOT = load.ROOT
 CONNECTIONS = (1, 8, 32, 128)
 SHARES = (0.25, 0.5, 0.75, 0.9)
-# Connections of an open loop: more than are ever waited for, few enough that opening them does not count.
+# Connections of an open loop: more than ever wait for an answer, few enough that opening them costs little.
 OPEN = 64
-# Twice what the server lets in at a time where it answers fastest, below its --max-connections.
+# Twice the server's in-flight limit where it answers fastest, below its --max-connections.
 CROWD = min(2 * 384 * load.CORES, 4000)
 
 
@@ -39,19 +38,19 @@ class Bench:
     """The measurements; `seen` collects them by name, one entry a round."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
-        self.program, self.model = arguments.program.resolve(), arguments.model.resolve()
+        self.program, self.model = arguments.program, arguments.model.resolve()
         self.short = arguments.short
-        self.seen: Dict[str, List[load.Seen]] = {}
-        self.raw: Dict[str, List[float]] = {}
-        self.single: Dict[str, float] = {}
-        self.face = load.Request.picture(folder, "face.png", pictures.face())
+        self.seen: dict[str, list[load.Seen]] = {}
+        self.raw: dict[str, list[float]] = {}
+        self.single: dict[str, float] = {}
+        self.face = load.Request.image(folder, "face.png", drawn.face())
         self.sizes = {
-            "640×480 JPEG": load.Request.picture(folder, "medium.jpg", pictures.photo(640, 480)),
-            "1920×1280 JPEG": load.Request.picture(folder, "large.jpg", pictures.photo(1920, 1280)),
+            "640×480 JPEG": load.Request.image(folder, "medium.jpg", drawn.photo(640, 480)),
+            "1920×1280 JPEG": load.Request.image(folder, "large.jpg", drawn.photo(1920, 1280)),
         }
 
-    def seconds(self, wanted: float) -> float:
-        return wanted / 4 if self.short else wanted
+    def seconds(self, full: float) -> float:
+        return full / 4 if self.short else full
 
     def note(self, name: str, seen: load.Seen) -> load.Seen:
         self.seen.setdefault(name, []).append(seen)
@@ -83,10 +82,10 @@ class Bench:
                 seen = load.load(server.port, self.face, OPEN, seconds=self.seconds(10), rate=share * top)
                 self.note(f"open loop, {share:.0%}", seen)
             for times, seconds in ((2, 10), (4, 60)):
-                before = server.memory()
+                before = server.resident() / 2**20
                 seen = load.load(server.port, self.face, CROWD, seconds=self.seconds(seconds), rate=times * top, due=False)
                 self.note(f"overload, {times} ×", seen)
-                print(f"memory {before:.0f} → {server.memory():.0f} MiB", file=sys.stderr)
+                print(f"memory {before:.0f} → {server.resident() / 2**20:.0f} MiB", file=sys.stderr)
         if any(name.startswith("packed bf16") for name in self.raw):
             with load.ours(self.program, self.model, "--precision", "bf16") as server:
                 load.load(server.port, self.face, 32, seconds=1)
@@ -121,24 +120,22 @@ class Bench:
             first = 2_000 if self.short else 20_000
             load.load(server.port, self.face, 32, requests=first)
             time.sleep(1)
-            self.single["memory"] = server.memory()
+            self.single["memory"] = server.resident() / 2**20
             load.load(server.port, self.face, 32, requests=9 * first)
             time.sleep(1)
-            self.single["memory later"] = server.memory()
+            self.single["memory later"] = server.resident() / 2**20
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, default=ROOT / "target/release/fer-serve")
-    parser.add_argument("--model", type=Path, default=ROOT / "model")
+    add_program(parser, "--program")
+    parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--short", action="store_true", help="a quarter of each measurement's time")
     parser.add_argument("--knobs", action="store_true", help="measure our flags instead, one by one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw latency against load there (PNG or SVG)")
     arguments = parser.parse_args()
-    if not arguments.program.is_file():
-        parser.error(f"there is no {arguments.program}; make build, or name another with --program")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(arguments, Path(folder))
         if arguments.knobs:

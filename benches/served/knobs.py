@@ -1,31 +1,31 @@
-"""What the flags behind the defaults do: each alone, others at their defaults, in turns (`benches/served/run --knobs`)."""
+"""The effect of the flags: each alone, the others at their defaults, in turns (`benches/served/run --knobs`)."""
 
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
 
 import load
 import report
 
-# Flags, and what is looked at: 48×48 PNGs on so many connections, large JPEGs, or an overload.
-Look = Callable[[int, Dict[str, load.Request]], load.Seen]
+# What is measured: 48×48 PNGs on a number of connections, large JPEGs, or an overload.
+Look = Callable[[int, dict[str, load.Request]], load.Seen]
 
 
 def faces(connections: int) -> Look:
     return lambda port, requests: load.load(port, requests["face"], connections, seconds=4)
 
 
-def photos(port: int, requests: Dict[str, load.Request]) -> load.Seen:
+def photos(port: int, requests: dict[str, load.Request]) -> load.Seen:
     return load.load(port, requests["photo"], 16, seconds=4)
 
 
-def overload(port: int, requests: Dict[str, load.Request]) -> load.Seen:
-    """As many connections as there are, each sending again at once."""
+def overload(port: int, requests: dict[str, load.Request]) -> load.Seen:
+    """1,024 connections, each of which sends again at once."""
     return load.load(port, requests["face"], 1024, seconds=6)
 
 
-CASES: List[Tuple[str, str, Look]] = [
+CASES: list[tuple[str, str, Look]] = [
     *((f"--workers {n}", "32 connections", faces(32)) for n in (1, 2, 3, 4)),
     ("--workers 1 --threads 2", "32 connections", faces(32)),
     *((f"--max-batch {n}", "128 connections", faces(128)) for n in (1, 8, 32, 128)),
@@ -37,9 +37,9 @@ CASES: List[Tuple[str, str, Look]] = [
 ]
 
 
-def measure(program: Path, model: Path, requests: Dict[str, load.Request], rounds: int) -> str:
+def measure(program: Path, model: Path, requests: dict[str, load.Request], rounds: int) -> str:
     """The table, medians over the rounds."""
-    found: Dict[Tuple[str, str], List[load.Seen]] = {}
+    found: dict[tuple[str, str], list[load.Seen]] = {}
     for _ in range(rounds):
         for flags, what, look in CASES:
             with load.ours(program, model, *flags.split()) as server:

@@ -2,11 +2,11 @@
 
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import load
 
-Figures = Dict[str, Any]
+Figures = dict[str, Any]
 
 
 def figures(bench: Any) -> Figures:
@@ -22,13 +22,13 @@ def best(found: Figures, precision: str, workers: int) -> float:
     return max(speed for name, speed in found["raw"].items() if name.startswith(start))
 
 
-def better(found: Figures, peer: str, connections: int) -> Dict[str, float]:
+def better(found: Figures, peer: str, connections: int) -> dict[str, float]:
     """A peer in its better arrangement."""
     rows = [row for name, row in found["served"].items() if name.startswith(peer) and f", {connections} conn" in name]
     return max(rows, key=lambda row: row["rate"])
 
 
-def table(head: List[str], rows: List[List[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
@@ -54,7 +54,7 @@ def alone(found: Figures) -> str:
 
 
 def ratios(found: Figures) -> str:
-    """What the figures are to each other."""
+    """The ratios of the figures."""
     served, cores = found["served"], found["cores"]
     top, rows = served["ours, 32 connections"]["rate"], []
     if any(name.startswith("packed int8") for name in found["raw"]):

@@ -130,11 +130,6 @@ impl Network {
         &self.parameters
     }
 
-    /// Batch norm's running mean and variance, in a fixed order.
-    pub(crate) fn buffers(&self) -> &[Named] {
-        &self.buffers
-    }
-
     /// Parameters, then buffers.
     pub fn tensors(&self) -> impl Iterator<Item = &Named> {
         self.parameters.iter().chain(&self.buffers)

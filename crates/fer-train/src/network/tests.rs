@@ -26,7 +26,7 @@ fn the_totals_of_the_real_tensors() {
     let net = Network::new(Device::Cpu).unwrap();
     let count = |all: &[Named]| all.iter().map(|n| n.tensor.numel()).sum::<usize>();
     assert_eq!(count(net.parameters()), 3_819_399);
-    assert_eq!(count(net.buffers()), 3_968);
+    assert_eq!(count(&net.buffers), 3_968);
     assert_eq!(net.tensors().map(|n| n.tensor.numel()).sum::<usize>(), 3_823_367);
     let of_layer = |name: &str, norm: bool| {
         net.tensors()

@@ -12,8 +12,8 @@ mod distillation;
 mod input;
 mod removed;
 
-pub use augmentation::Augmentation;
-pub use distillation::Distillation;
+pub(crate) use augmentation::Augmentation;
+pub(crate) use distillation::Distillation;
 pub(crate) use removed::read;
 
 /// Dropout rates after the four convolutions and the two hidden dense layers, each in 0–1.

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +17,6 @@ const FILE_VERSION: &str = "brain.Event:2";
 /// Writes one event file.
 #[derive(Debug)]
 pub(super) struct EventWriter {
-    path: PathBuf,
     file: BufWriter<File>,
 }
 
@@ -28,20 +27,13 @@ impl EventWriter {
     pub(super) fn create(folder: &Path, first_step: i64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let now = wall_time();
-        let (path, file) = new_file(folder, now)?;
         let mut writer = Self {
-            path,
-            file: BufWriter::new(file),
+            file: BufWriter::new(new_file(folder, now)?),
         };
         writer.write(&version_event(now))?;
         writer.write(&start_event(now, first_step))?;
         writer.flush()?;
         Ok(writer)
-    }
-
-    #[cfg(test)]
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Adds a point to the curve `tag`.
@@ -61,14 +53,14 @@ impl EventWriter {
 
 /// A file that was not there before. TensorBoard knows it by `tfevents` and reads a folder's files in the
 /// order of their names, hence the time first.
-fn new_file(folder: &Path, now: f64) -> io::Result<(PathBuf, File)> {
+fn new_file(folder: &Path, now: f64) -> io::Result<File> {
     let pid = std::process::id();
     let mut n = 0u32;
     loop {
         let path = folder.join(format!("events.out.tfevents.{now:010.0}.fer-train.{pid}.{n}"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => n += 1,
-            opened => return opened.map(|file| (path, file)),
+            opened => return opened,
         }
     }
 }
@@ -220,17 +212,28 @@ mod tests {
     fn a_resumed_run_adds_a_file_and_leaves_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("made/on/the/way");
-        let mut first = EventWriter::create(&folder, 1).unwrap();
-        first.scalar("loss", 2.0, 1).unwrap();
-        first.scalar("loss", f32::NAN, 2).unwrap();
-        first.flush().unwrap();
-        let before = fs::read(first.path()).unwrap();
-        let second = EventWriter::create(&folder, 2).unwrap();
-        assert_ne!(first.path(), second.path());
-        assert!(second.path().to_str().unwrap().contains("/events.out.tfevents."));
-        assert_eq!(fs::read(first.path()).unwrap(), before);
+        let files = || {
+            let entries = fs::read_dir(&folder).unwrap();
+            let mut paths: Vec<_> = entries.map(|f| f.unwrap().path()).collect();
+            paths.sort();
+            paths
+        };
+        let mut writer = EventWriter::create(&folder, 1).unwrap();
+        writer.scalar("loss", 2.0, 1).unwrap();
+        writer.scalar("loss", f32::NAN, 2).unwrap();
+        writer.flush().unwrap();
+        let [first] = &files()[..] else {
+            panic!("{:?}", files())
+        };
+        let before = fs::read(first).unwrap();
+        EventWriter::create(&folder, 2).unwrap();
+        let both = files();
+        assert_eq!((both.len(), &both[0]), (2, first));
+        let second = &both[1];
+        assert!(second.to_str().unwrap().contains("/events.out.tfevents."));
+        assert_eq!(fs::read(first).unwrap(), before);
         assert_eq!(payloads(&before).len(), 4);
-        let start = payloads(&fs::read(second.path()).unwrap());
+        let start = payloads(&fs::read(second).unwrap());
         // Field 2, the step, is 2; then field 7.
         assert_eq!(start[1][9..], [0x10, 2, 0x3A, 2, 8, 1]);
     }

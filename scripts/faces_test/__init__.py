@@ -1,1 +1,0 @@
-"""What scripts/faces-test is made of."""

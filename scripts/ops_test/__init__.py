@@ -1,1 +1,0 @@
-"""Checks of the server as those who run it see it."""

@@ -1,0 +1,1 @@
+"""What several commands need: virtual environments, servers, requests, images, load, reports."""
