@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::{
+    Serialize,
+    ser::{SerializeMap, Serializer},
+};
 
 /// Number of labels.
 pub const CLASSES: usize = 7;
 
 /// A label of the FER2013 data set; the discriminant is the number in its CSV files and the column of the
 /// network's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Emotion {
     /// 0
@@ -70,12 +74,6 @@ impl Emotion {
 impl fmt::Display for Emotion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl Serialize for Emotion {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
@@ -144,6 +142,7 @@ mod tests {
         for (i, e) in Emotion::ALL.into_iter().enumerate() {
             assert_eq!(e.index(), i);
             assert_eq!(Emotion::from_index(i), Some(e));
+            assert_eq!(serde_json::to_value(e).unwrap(), e.name());
         }
         assert_eq!(Emotion::from_index(7), None);
     }

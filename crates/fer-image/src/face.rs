@@ -21,18 +21,4 @@ impl Face {
     pub fn from_gray(pixels: &[u8]) -> Option<Self> {
         pixels.try_into().ok().map(Self)
     }
-
-    /// The face as an 8-bit gray PNG, which [`decode()`](crate::decode()) turns into the same bytes.
-    #[must_use]
-    pub fn to_png(&self) -> Vec<u8> {
-        use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-        let mut png = Vec::new();
-        let side = SIDE as u32;
-        let written = PngEncoder::new(&mut png).write_image(&self.0, side, side, ExtendedColorType::L8);
-        debug_assert!(
-            written.is_ok(),
-            "writing 48×48 gray pixels to memory has no way to fail"
-        );
-        png
-    }
 }

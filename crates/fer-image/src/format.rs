@@ -34,24 +34,14 @@ impl Format {
     /// The format's usual name, as messages show it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        self.names().0
-    }
-
-    /// The format's media type.
-    #[must_use]
-    pub const fn media_type(self) -> &'static str {
-        self.names().1
-    }
-
-    const fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Jpeg => ("JPEG", "image/jpeg"),
-            Self::Png => ("PNG", "image/png"),
-            Self::WebP => ("WebP", "image/webp"),
-            Self::Gif => ("GIF", "image/gif"),
-            Self::Bmp => ("BMP", "image/bmp"),
-            Self::Tiff => ("TIFF", "image/tiff"),
-            Self::Pnm => ("PNM", "image/x-portable-anymap"),
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+            Self::Pnm => "PNM",
         }
     }
 

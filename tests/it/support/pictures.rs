@@ -9,6 +9,19 @@ mod image_files;
 
 pub(crate) use image_files::*;
 
+/// The format's media type.
+pub(crate) const fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Jpeg => "image/jpeg",
+        Format::Png => "image/png",
+        Format::WebP => "image/webp",
+        Format::Gif => "image/gif",
+        Format::Bmp => "image/bmp",
+        Format::Tiff => "image/tiff",
+        Format::Pnm => "image/x-portable-anymap",
+    }
+}
+
 /// What a pixel is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {

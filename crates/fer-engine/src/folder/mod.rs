@@ -161,7 +161,7 @@ mod tests {
     use crate::emotion::Emotion;
 
     /// A folder whose manifest is right: `model.pt` holds three bytes, which is all that is looked at here.
-    fn folder() -> (tempfile::TempDir, serde_json::Value) {
+    fn folder() -> (tempfile::TempDir, Value) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE_TORCHSCRIPT), b"abc").unwrap();
         let manifest = serde_json::json!({
@@ -174,7 +174,7 @@ mod tests {
         (dir, manifest)
     }
 
-    fn open(dir: &tempfile::TempDir, manifest: &serde_json::Value) -> Result<ModelFolder, String> {
+    fn open(dir: &tempfile::TempDir, manifest: &Value) -> Result<ModelFolder, String> {
         std::fs::write(dir.path().join(FILE_MANIFEST), manifest.to_string()).unwrap();
         ModelFolder::open(dir.path()).map_err(|e| e.to_string())
     }
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_manifest_of_something_else_is_refused() {
-        type Change = fn(&mut serde_json::Value);
+        type Change = fn(&mut Value);
         let changes: [(Change, &str); 18] = [
             (
                 |m| m["format"] = 2.into(),
@@ -223,7 +223,7 @@ mod tests {
             (|m| m["input"]["std"] = 0.into(), "std"),
             (|m| m["input"]["std"] = 1e-320.into(), "beyond 32-bit floats"),
             (|m| m["input"]["mean"] = 1e300.into(), "beyond 32-bit floats"),
-            (|m| m["input"] = serde_json::Value::Null, "not a model manifest"),
+            (|m| m["input"] = Value::Null, "not a model manifest"),
             (|m| m["version"] = "".into(), "empty"),
             (
                 |m| m["calibration"] = serde_json::json!({"temperature": 0}),

@@ -8,4 +8,5 @@ mod weights;
 
 pub use fold::{Folded, FoldedNetwork};
 pub use layers::{BATCH_NORM_EPSILON, Kernel, LAYERS, Layer};
-pub use weights::{BatchNorm, LayerWeights, find_tensor, not_safetensors, read_weights};
+pub(crate) use weights::read_weights;
+pub use weights::{BatchNorm, LayerWeights, find_tensor, not_safetensors};

@@ -62,7 +62,7 @@ impl LayerWeights {
 ///
 /// # Errors
 /// A sentence if the bytes are no safetensors file, or a tensor of [`LAYERS`] is missing or has another type or shape.
-pub fn read_weights(bytes: &[u8]) -> Result<Vec<LayerWeights>, String> {
+pub(crate) fn read_weights(bytes: &[u8]) -> Result<Vec<LayerWeights>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
     LayerWeights::collect(|name, shape| {
         let view = find_tensor(&file, name, shape)?;

@@ -134,7 +134,7 @@ fn offsets(values: impl IntoIterator<Item = usize>) -> OffsetTable {
     OffsetTable::new(values.into_iter().map(|x| x as u32).collect())
 }
 
-/// Pixels of four pooling windows that follow each other in a `side`×`side` picture, for all of it.
+/// The pixels (y, x) of a `side`×`side` image, pooling window by pooling window.
 fn windows(side: usize) -> impl Iterator<Item = (usize, usize)> {
     let half = side / 2;
     (0..half * half).flat_map(move |w| (0..4).map(move |i| (w / half * 2 + i / 2, w % half * 2 + i % 2)))

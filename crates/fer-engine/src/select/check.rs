@@ -4,8 +4,7 @@ use crate::{Classifier, EngineError, Logits, Packed, Precision, apply_temperatur
 use fer_image::Face;
 
 /// The largest accepted difference of a probability from the TorchScript forward's.
-#[must_use]
-pub const fn tolerance(precision: Precision) -> f32 {
+pub(crate) const fn tolerance(precision: Precision) -> f32 {
     match precision {
         Precision::F32 => 1e-3,
         Precision::Bf16 => 0.03,

@@ -15,7 +15,8 @@ use super::{
 use crate::emotion::Probabilities;
 pub use candidates::INT8_COST_LIMIT;
 use candidates::{offers_int8, packed};
-pub use check::tolerance;
+#[cfg(test)]
+pub(crate) use check::tolerance;
 use check::{disagreement, probabilities};
 use fer_image::Face;
 
@@ -41,19 +42,6 @@ pub struct Trial {
     pub images_per_second: [Option<f64>; 2],
     /// Why it cannot serve, if so.
     pub refused: Option<String>,
-}
-
-impl Trial {
-    const fn torchscript(images_per_second: [Option<f64>; 2]) -> Self {
-        Self {
-            engine: "torchscript",
-            precision: "f32",
-            instructions: None,
-            largest_difference: 0.0,
-            images_per_second,
-            refused: None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -299,7 +287,14 @@ pub fn select(
         if cost(&speed) < best.0 {
             best = (cost(&speed), None);
         }
-        trials.push(Trial::torchscript(speed));
+        trials.push(Trial {
+            engine: "torchscript",
+            precision: "f32",
+            instructions: None,
+            largest_difference: 0.0,
+            images_per_second: speed,
+            refused: None,
+        });
     }
     let winner = best.1.map(|position| agreeing.swap_remove(position).1);
     Ok(reference.choose(folder, device, winner, trials))

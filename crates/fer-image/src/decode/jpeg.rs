@@ -58,14 +58,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orient
         .exif_data
         .and_then(|exif| Orientation::from_exif_chunk(&exif))
         .unwrap_or(Orientation::NoTransforms);
-    Ok((
-        LumaImage {
-            width,
-            height,
-            pixels,
-        },
-        orientation,
-    ))
+    Ok((LumaImage::new(width, height, pixels), orientation))
 }
 
 fn broken(error: DecodeErrors) -> ImageError {

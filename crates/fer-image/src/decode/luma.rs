@@ -26,6 +26,15 @@ pub struct LumaImage {
 }
 
 impl LumaImage {
+    pub(crate) fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
+        debug_assert_eq!(pixels.len() as u64, u64::from(width) * u64::from(height));
+        Self {
+            width,
+            height,
+            pixels,
+        }
+    }
+
     /// Width in pixels, at least 1.
     #[must_use]
     pub fn width(&self) -> u32 {
@@ -47,12 +56,7 @@ impl LumaImage {
 
 impl From<&Face> for LumaImage {
     fn from(face: &Face) -> Self {
-        let side = SIDE as u32;
-        Self {
-            width: side,
-            height: side,
-            pixels: face.0.to_vec(),
-        }
+        Self::new(SIDE as u32, SIDE as u32, face.0.to_vec())
     }
 }
 

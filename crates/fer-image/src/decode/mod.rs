@@ -108,14 +108,7 @@ fn read(
     decoder.read_image(&mut pixels).map_err(fail)?;
     let pixels =
         luma::from_pixels(color, pixels, alpha).ok_or(ImageError::broken(format, Reason::Unsupported))?;
-    Ok((
-        LumaImage {
-            width,
-            height,
-            pixels,
-        },
-        orientation,
-    ))
+    Ok((LumaImage::new(width, height, pixels), orientation))
 }
 
 /// The meaning of a TIFF's alpha channel: its ExtraSamples tag, which the `image` crate does not pass on.

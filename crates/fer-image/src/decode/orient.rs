@@ -44,11 +44,7 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
     } else {
         (image.width, image.height)
     };
-    LumaImage {
-        width,
-        height,
-        pixels,
-    }
+    LumaImage::new(width, height, pixels)
 }
 
 fn swaps_sides(orientation: Orientation) -> bool {

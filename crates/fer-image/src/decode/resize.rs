@@ -48,11 +48,7 @@ impl LumaImage {
     pub fn resized(&self, width: u32, height: u32) -> Result<Self, String> {
         let mut pixels = vec![0; width as usize * height as usize];
         resize(self, width, height, &mut pixels)?;
-        Ok(Self {
-            width,
-            height,
-            pixels,
-        })
+        Ok(Self::new(width, height, pixels))
     }
 
     /// The whole image squeezed into a face; the aspect ratio is not kept.
@@ -79,11 +75,7 @@ impl LumaImage {
                 .unwrap_or_default();
             pixels.extend(columns.clone().filter_map(|column| row.get(column)));
         }
-        face(&Self {
-            width: side,
-            height: side,
-            pixels,
-        })
+        face(&Self::new(side, side, pixels))
     }
 }
 
@@ -102,11 +94,7 @@ mod tests {
         let pixels = (0..height)
             .flat_map(|y| (0..width).map(move |x| (x + 2 * y) as u8))
             .collect();
-        LumaImage {
-            width,
-            height,
-            pixels,
-        }
+        LumaImage::new(width, height, pixels)
     }
 
     #[test]

@@ -25,6 +25,11 @@ fn luma_of(bytes: &[u8]) -> LumaImage {
     decode_luma(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{error}: {:?}", error.detail()))
 }
 
+/// The face as an 8-bit gray PNG, which decodes to the same bytes.
+fn gray_png(face: &Face) -> Vec<u8> {
+    draw::encode(Format::Png, image::ExtendedColorType::L8, SIDE, SIDE, &face.0)
+}
+
 /// Largest difference of two images' pixels.
 fn distance(a: &[u8], b: &[u8]) -> u8 {
     assert_eq!(a.len(), b.len());

@@ -72,14 +72,7 @@ fn turning_agrees_with_the_image_crate() {
             let orientation = Orientation::from_exif(value).unwrap();
             let mut expected = DynamicImage::ImageLuma8(gray.clone());
             expected.apply_orientation(orientation);
-            let turned = orient::upright(
-                LumaImage {
-                    width,
-                    height,
-                    pixels: gray.as_raw().clone(),
-                },
-                orientation,
-            );
+            let turned = orient::upright(LumaImage::new(width, height, gray.as_raw().clone()), orientation);
             assert_eq!(
                 (turned.width, turned.height),
                 (expected.width(), expected.height()),
