@@ -5,23 +5,24 @@ use bytes::Bytes;
 
 use crate::{
     http::{
-        input::{self, Kind, Picture, Pictures},
+        parse::{self, BodyFormat, Images},
         problem::Problem,
-        v2::{request, tensor::Input},
+        routes::v2::{request, tensor::Input},
     },
     image::{PIXELS, fuzzing::LIMITS},
+    pipeline::EncodedImage,
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Pictures of a request that the targets accept.
+/// Images of a request that the targets accept.
 const MAX_IMAGES: usize = 64;
 
 /// A form: the first line is the request's `Content-Type`, the rest its body.
 ///
 /// # Panics
-/// If there come more pictures than allowed, pictures that are not of the body, or the parser waits for something.
+/// If it yields more images than allowed, images that are not of the body, or if the parser waits.
 pub fn multipart(bytes: &[u8]) {
     let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
     let (kind, body) = (
@@ -31,30 +32,28 @@ pub fn multipart(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(kind) else {
         return;
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, value);
-    let kind = Kind::of(&headers);
-    let result = input::parse_multipart(&headers, Bytes::copy_from_slice(body), MAX_IMAGES);
+    let format = BodyFormat::of(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.clone())]));
+    let result = parse::multipart(Some(value), Bytes::copy_from_slice(body), MAX_IMAGES);
     if let Err(problem) = &result {
         brief(problem);
-        assert_ne!(problem.code, "internal", "the parser waits for something");
+        assert_ne!(problem.code, "internal", "the parser waits");
     }
-    if let Ok(pictures) = result {
-        // axum's parser takes any `multipart/form-data`; requests of another kind never reach it.
-        assert!(kind.is_err() || kind == Ok(Kind::Multipart));
-        bounded(list(&pictures), body.len());
+    if let Ok(images) = result {
+        // axum's parser accepts any `multipart/form-data`; requests of another format never reach it.
+        assert!(format.is_err() || format == Ok(BodyFormat::Multipart));
+        bounded(list(&images), body.len());
     }
 }
 
 /// A JSON body, and the base64 in it.
 ///
 /// # Panics
-/// If there come more pictures than allowed, or more bytes than were sent.
+/// If it yields more images than allowed, or more bytes than were sent.
 pub fn json(bytes: &[u8]) {
-    match input::parse_json(&Bytes::copy_from_slice(bytes), MAX_IMAGES) {
-        Ok(pictures) => {
-            bounded(list(&pictures), bytes.len());
-            decode(list(&pictures));
+    match parse::json(&Bytes::copy_from_slice(bytes), MAX_IMAGES) {
+        Ok(images) => {
+            bounded(list(&images), bytes.len());
+            decode(list(&images));
         }
         Err(problem) => brief(&problem),
     }
@@ -64,7 +63,7 @@ pub fn json(bytes: &[u8]) {
 /// sent), the rest its body.
 ///
 /// # Panics
-/// If there come more pictures or faces than allowed, or more bytes than were sent.
+/// If it yields more images or faces than allowed, or more bytes than were sent.
 pub fn infer(bytes: &[u8]) {
     let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
     let body = bytes.get(end + 1..).unwrap_or_default();
@@ -77,9 +76,9 @@ pub fn infer(bytes: &[u8]) {
     let asked = request::json_length(&headers)
         .and_then(|json| request::parse(&Bytes::copy_from_slice(body), json, MAX_IMAGES));
     match asked.map(|asked| asked.input) {
-        Ok(Input::Pictures(pictures)) => {
-            bounded(&pictures, body.len());
-            decode(&pictures);
+        Ok(Input::Images(images)) => {
+            bounded(&images, body.len());
+            decode(&images);
         }
         // A value takes a byte at least, be it a digit.
         Ok(Input::Faces(faces)) => {
@@ -89,17 +88,17 @@ pub fn infer(bytes: &[u8]) {
     }
 }
 
-fn list(pictures: &Pictures) -> &[Picture] {
-    match pictures {
-        Pictures::One(picture) => std::slice::from_ref(picture),
-        Pictures::Many(pictures) => pictures,
+fn list(images: &Images) -> &[EncodedImage] {
+    match images {
+        Images::One(image) => std::slice::from_ref(image),
+        Images::Many(images) => images,
     }
 }
 
-fn decode(pictures: &[Picture]) {
-    for picture in pictures {
-        if let Err(problem) = picture.decode(&LIMITS) {
-            brief(&problem);
+fn decode(images: &[EncodedImage]) {
+    for image in images {
+        if let Err(error) = image.decode(&LIMITS) {
+            brief(&error.into());
         }
     }
 }
@@ -108,10 +107,8 @@ fn brief(problem: &Problem) {
     assert!(problem.detail.chars().count() <= 501, "{}", problem.detail);
 }
 
-fn bounded(pictures: &[Picture], sent: usize) {
-    assert!((1..=MAX_IMAGES).contains(&pictures.len()));
-    let held = pictures.iter().map(|picture| match picture {
-        Picture::Raw(bytes) | Picture::Base64(bytes) => bytes.len(),
-    });
+fn bounded(images: &[EncodedImage], sent: usize) {
+    assert!((1..=MAX_IMAGES).contains(&images.len()));
+    let held = images.iter().map(EncodedImage::size);
     assert!(held.sum::<usize>() <= sent, "more bytes than were sent");
 }

@@ -14,30 +14,27 @@
 //! - [`emotion`]: the seven labels and a probability vector over them
 //! - [`image`]: bytes → [`image::Face`]; the only preprocessing there is
 //! - [`faces`]: finding faces in a photo and cutting them out
-//! - [`decode`]: the threads on which pictures are decoded
 //! - [`engine`]: the model folder and what runs it
+//! - [`pipeline`]: image bytes → probabilities: decode pool, face detection, the current model
 //! - [`batcher`]: bounded queue → workers that own an engine
-//! - [`http`]: routes, errors, observation
-//! - [`metrics`]: every metric, its help and buckets
-//! - [`model`]: a loaded model: its manifest and the batcher that runs it
-//! - [`reload`]: model folder, API keys and certificate read again while serving
-//! - [`commands`]: `predict` and `healthcheck`
-//! - [`telemetry`]: the log
-//! - [`traces`]: spans over OTLP
-//! - [`background`]: threads that give way to requests
-//! - [`memory`]: what the C library's allocator keeps
-//! - [`end`]: the end of the process
-//! - [`tls`]: certificate and key
-//! - [`serve`]: load, warm up, serve, drain
-//! - [`mod@bench`]: how fast the engines are
-//! - [`files`]: files that are either whole or as they were before
-//! - [`train`]: data, augmentation, network, optimiser, checkpoints, evaluation
+//! - [`http`]: routes, layers, errors
+//! - `pipeline`: decoding, detection and the model in service
+//! - `app`: the state that handlers and layers share
+//! - `auth`: API keys and rate limits
+//! - [`observability`]: metrics, log, spans
+//! - `loaded_model`: a loaded model: its manifest and the batcher that runs it
+//! - `reload`: model folder, API keys and certificate read again while serving
+//! - [`commands`]: `predict`, `bench` and `healthcheck`
+//! - `tls`: certificate and key
+//! - [`server`]: load, warm up, accept, drain
+//! - `panics`: containing panics
+//! - `sys`: calls into the operating system
 
-pub mod batcher;
-pub mod bench;
+mod app;
+mod auth;
+pub(crate) mod batcher;
 pub mod commands;
 pub mod config;
-pub mod decode;
 #[cfg(test)]
 #[path = "../tests/support/flags.rs"]
 mod flags;
@@ -45,14 +42,14 @@ mod flags;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
-pub mod metrics;
-pub mod model;
-pub mod reload;
-pub mod serve;
+pub(crate) mod loaded_model;
+pub mod observability;
+pub(crate) mod panics;
+pub(crate) mod pipeline;
+mod reload;
+pub mod server;
 mod sys;
-pub mod telemetry;
-pub mod tls;
-pub mod traces;
+mod tls;
 
 pub(crate) use fer_engine::{self as engine, emotion};
 pub(crate) use fer_image::{self as image, faces};

@@ -1,64 +1,92 @@
-//! Reading again, while serving, what may have changed: model folder, API keys, certificate.
+//! Reload while serving: model folder, API keys and certificate.
 //!
-//! Each is taken over or refused by itself: a broken model does not keep a withdrawn key alive. What is refused stays
-//! as it was.
+//! Each is applied or rejected on its own: a broken model does not keep a withdrawn key valid. What is rejected stays as
+//! it was.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    batcher::StartError,
-    engine::EngineError,
-    http::{App, problem::Problem},
-    model::Model,
-    tls::Tls,
-};
+use crate::{app::App, batcher::StartError, engine::EngineError, loaded_model::LoadedModel, tls::Tls};
 
-/// Wishes that may wait while a reload is under way; they share the next one.
-pub const WAITING: usize = 64;
-/// How often it is looked whether the old model has gone.
-const RETIRING: std::time::Duration = std::time::Duration::from_millis(200);
+/// Requests that may wait while a reload runs; the next reload answers all of them.
+const QUEUE_LEN: usize = 64;
+/// How often a retired model is checked for requests that still use it.
+const RETIRE_POLL: Duration = Duration::from_millis(200);
 
-/// How a reload ended: the model that answers now, or what was refused.
-pub type Outcome = Result<Arc<Model>, Problem>;
+/// The model that is in service after the reload.
+type Result = std::result::Result<Arc<LoadedModel>, ReloadError>;
 
-/// Someone who wants a reload, and may want to know how it ended.
-#[derive(Debug, Default)]
-pub struct Wish(Option<oneshot::Sender<Outcome>>);
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ReloadError {
+    #[error("the first model is not loaded yet")]
+    NotReady,
+    #[error("too many reloads are waiting")]
+    QueueFull,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// `detail` is for clients, `cause` for the log only.
+    #[error("{detail}")]
+    Rejected { detail: String, cause: Option<String> },
+    #[error("a reload panicked: {0}")]
+    Panic(String),
+}
 
-impl Wish {
-    /// A wish whose outcome is handed to the receiver.
-    #[must_use]
-    pub fn answered() -> (Self, oneshot::Receiver<Outcome>) {
-        let (tell, outcome) = oneshot::channel();
-        (Self(Some(tell)), outcome)
+/// A request for a reload, with the channel of its answer if it wants one.
+#[derive(Debug)]
+pub(crate) struct Request(Option<oneshot::Sender<Result>>);
+
+/// Sends requests to [`serve`].
+#[derive(Debug, Clone)]
+pub(crate) struct Reloads(mpsc::Sender<Request>);
+
+impl Reloads {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
+        let (sender, requests) = mpsc::channel(QUEUE_LEN);
+        (Self(sender), requests)
+    }
+
+    /// Requests a reload and waits until it is done.
+    pub(crate) async fn reload(&self, app: &App) -> Result {
+        if app.pipeline.model().is_none() && !self.0.is_closed() {
+            return Err(ReloadError::NotReady);
+        }
+        let (sender, answer) = oneshot::channel();
+        self.0.try_send(Request(Some(sender))).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => ReloadError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => ReloadError::ShuttingDown,
+        })?;
+        answer.await.unwrap_or(Err(ReloadError::ShuttingDown))
+    }
+
+    /// Requests a reload without waiting for it.
+    pub(crate) fn trigger(&self) {
+        // If the channel is full, the requests in it cover this one.
+        let _ = self.0.try_send(Request(None));
     }
 }
 
-/// Grants wishes one after the other until nobody can have any.
-pub async fn serve(app: Arc<App>, mut wishes: mpsc::Receiver<Wish>) {
-    while let Some(first) = wishes.recv().await {
-        let mut granted = vec![first];
-        while let Ok(more) = wishes.try_recv() {
-            granted.push(more);
+/// Answers requests, one reload after the other, until all senders are dropped.
+pub(crate) async fn serve(app: Arc<App>, tls: Option<Arc<Tls>>, mut requests: mpsc::Receiver<Request>) {
+    while let Some(first) = requests.recv().await {
+        let mut waiting = vec![first];
+        while let Ok(more) = requests.try_recv() {
+            waiting.push(more);
         }
-        let outcome = reload(&app).await;
-        for tell in granted.into_iter().filter_map(|wish| wish.0) {
-            let _ = tell.send(outcome.clone());
+        let result = reload(&app, tls.clone()).await;
+        for sender in waiting.into_iter().filter_map(|request| request.0) {
+            let _ = sender.send(result.clone());
         }
     }
 }
 
-/// Reads everything again.
-async fn reload(app: &Arc<App>) -> Outcome {
-    let mut refused = Vec::new();
+async fn reload(app: &Arc<App>, tls: Option<Arc<Tls>>) -> Result {
+    let mut rejected = Vec::new();
     let shared = Arc::clone(app);
-    let read = move || (shared.access.reload(), shared.tls.as_ref().map(Tls::reload));
-    let (keys, tls) = match tokio::task::spawn_blocking(read).await {
-        Ok(done) => done,
-        Err(panic) => return Err(Problem::internal(panic.to_string())),
-    };
+    let read = move || (shared.auth.reload(), tls.as_deref().map(Tls::reload));
+    let (keys, tls) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|panic| ReloadError::Panic(panic.to_string()))?;
     match tls {
         None => {}
         Some(Ok(())) => tracing::info!("certificate and key read again"),
@@ -67,7 +95,7 @@ async fn reload(app: &Arc<App>) -> Outcome {
                 error = error.to_string(),
                 "the new certificate was refused; the old one stays"
             );
-            refused.push(format!(
+            rejected.push(format!(
                 "the certificate was refused and the old one stays: {}",
                 error.public()
             ));
@@ -81,44 +109,45 @@ async fn reload(app: &Arc<App>) -> Outcome {
                 error = error.to_string(),
                 "the new API keys were refused; the old ones stay"
             );
-            refused.push(format!(
+            rejected.push(format!(
                 "the API keys were refused and the old ones stay: the file {error}"
             ));
         }
     }
-    let result = load(Arc::clone(app)).await;
-    app.metrics.reloaded(result.is_ok());
-    match result {
-        Ok(model) if refused.is_empty() => Ok(model),
-        Ok(_) => Err(Problem::reload_refused(refused.join("; "), None)),
+    let model = load(Arc::clone(app)).await;
+    app.metrics.reloaded(model.is_ok());
+    let (model, cause) = match model {
+        Ok(model) => (Some(model), None),
         Err(error) => {
             tracing::error!(
                 error = error.to_string(),
                 "the new model was refused; the old one goes on"
             );
-            refused.push(format!(
+            rejected.push(format!(
                 "the model was refused and the old one goes on: {}",
                 public(&error)
             ));
-            Err(Problem::reload_refused(
-                refused.join("; "),
-                Some(error.to_string()),
-            ))
+            (None, Some(error.to_string()))
         }
+    };
+    match model {
+        Some(model) if rejected.is_empty() => Ok(model),
+        _ => Err(ReloadError::Rejected {
+            detail: rejected.join("; "),
+            cause,
+        }),
     }
 }
 
-/// Loads the model folder and lets it answer from now on.
-///
-/// # Errors
-/// [`StartError`] if it is refused; nothing has changed then.
-pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
+/// Loads the model folder and puts the model into service; on an error nothing changes.
+pub(crate) async fn load(app: Arc<App>) -> std::result::Result<Arc<LoadedModel>, StartError> {
     let began = std::time::Instant::now();
     let loading = Arc::clone(&app);
-    let serving = app.model.load().as_ref().map(|m| m.serves.clone());
-    let loaded =
-        tokio::task::spawn_blocking(move || Model::load(&loading.config, &loading.metrics, serving.as_ref()))
-            .await;
+    let serving = app.pipeline.model().map(|m| m.serves.clone());
+    let loaded = tokio::task::spawn_blocking(move || {
+        LoadedModel::load(&loading.config, &loading.metrics, serving.as_ref())
+    })
+    .await;
     let model = Arc::new(loaded.map_err(|e| StartError::Panic(e.to_string()))??);
     let info = model.batcher.info();
     tracing::info!(
@@ -131,30 +160,29 @@ pub async fn load(app: Arc<App>) -> Result<Arc<Model>, StartError> {
         "model loaded and warmed up"
     );
     app.metrics.set_model(&model.manifest, info);
-    // Who is being answered by the old model still holds it; with the last of them its workers end.
-    let old = app.model.swap(Some(Arc::clone(&model)));
-    tokio::spawn(give_memory_back(old));
+    // Requests in flight still hold the old model; its workers stop when the last one drops it.
+    let old = app.pipeline.swap_model(Some(Arc::clone(&model)));
+    tokio::spawn(release_memory(old));
     Ok(model)
 }
 
-/// Waits until nobody holds the old model any more, and hands its memory and that of loading back to the system.
-async fn give_memory_back(old: Option<Arc<Model>>) {
+/// Waits until no request holds the old model, then returns its memory, and that of loading, to the system.
+async fn release_memory(old: Option<Arc<LoadedModel>>) {
     if let Some(old) = old {
         let held = Arc::downgrade(&old);
         drop(old);
         while held.strong_count() > 0 {
-            tokio::time::sleep(RETIRING).await;
+            tokio::time::sleep(RETIRE_POLL).await;
         }
-        // Its workers free their engines on their way out.
-        tokio::time::sleep(RETIRING).await;
+        // Its workers free their engines when they stop.
+        tokio::time::sleep(RETIRE_POLL).await;
     }
     let _ = tokio::task::spawn_blocking(crate::sys::trim_memory).await;
 }
 
-/// What may be said over HTTP of a model's refusal: names of files and what is wrong with them, neither folders nor
-/// the words of libraries.
+/// The message for clients: the names of files and what is wrong with them, but no folders and no messages of libraries.
 fn public(error: &StartError) -> String {
-    let name = |path: &std::path::Path| {
+    let name = |path: &Path| {
         path.file_name()
             .map_or_else(|| "the folder".to_owned(), |n| n.to_string_lossy().into_owned())
     };
@@ -183,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_file_and_not_its_folder() {
+    fn a_rejection_names_the_file_and_not_its_folder() {
         let invalid = StartError::Engine(EngineError::Invalid {
             path: "/srv/secret/model.pt".into(),
             reason: "has 3 bytes".to_owned(),

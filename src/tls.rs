@@ -16,38 +16,31 @@ use tokio_rustls::{
     },
 };
 
-/// Why certificate and key cannot be used. The message is complete and holds nothing of the key.
+use crate::config::AccessArgs;
+
+/// Why certificate and key cannot be used. No message contains anything of the key.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
+pub(crate) enum TlsError {
     #[error("{flag} {path}: cannot be read: {source}")]
     Read {
-        /// Which flag names it.
         flag: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
-    /// A file does not hold what it should.
     #[error("{flag} {path}: {reason}")]
     Content {
-        /// Which flag names it.
         flag: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         reason: &'static str,
     },
-    /// They do not go together, or rustls does not take them.
+    /// Certificate and key do not match, or rustls does not accept them.
     #[error("--tls-cert and --tls-key: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
 impl TlsError {
-    /// What may be said over HTTP: as the message, without the folder.
-    #[must_use]
-    pub fn public(&self) -> String {
+    /// The message for clients: without the folder.
+    pub(crate) fn public(&self) -> String {
         match self {
             Self::Read { flag, .. } => format!("the file of {flag} cannot be read"),
             Self::Content { flag, reason, .. } => format!("the file of {flag} {reason}"),
@@ -63,34 +56,30 @@ impl TlsError {
 
 /// Certificate and key in force.
 #[derive(Debug)]
-pub struct Tls {
+pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
     config: ArcSwap<ServerConfig>,
 }
 
 impl Tls {
-    /// Reads both files (PEM; the certificate first, then those that lead to its root).
-    ///
-    /// # Errors
-    /// [`TlsError`] if they cannot be used.
-    pub fn new(cert: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
+    /// Reads both files (PEM; in the first, the certificate and then the chain to its root), if they are configured.
+    pub(crate) fn configured(args: &AccessArgs) -> Result<Option<Self>, TlsError> {
+        let Some((cert, key)) = args.tls_cert.clone().zip(args.tls_key.clone()) else {
+            return Ok(None);
+        };
         let config = ArcSwap::from(read(&cert, &key)?);
-        Ok(Self { cert, key, config })
+        Ok(Some(Self { cert, key, config }))
     }
 
-    /// Reads both files again. Connections that are open stay as they are.
-    ///
-    /// # Errors
-    /// [`TlsError`]; what was in force then stays.
-    pub fn reload(&self) -> Result<(), TlsError> {
+    /// Reads both files again, for new connections; on an error the old ones stay in force.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
         self.config.store(read(&self.cert, &self.key)?);
         Ok(())
     }
 
-    /// What takes the next connection.
-    #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
+    /// Accepts the next connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 }

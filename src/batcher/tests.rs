@@ -1,5 +1,4 @@
-//! The workers with engines made for the purpose. Nothing here waits for a time to pass: a gate holds an
-//! engine until the test lets it go.
+//! The workers with fake engines. No test here waits for a time to pass: a gate holds an engine until the test opens it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -70,9 +69,9 @@ fn rig(gated: bool) -> Rig {
     rig_of(gated, usize::MAX)
 }
 
-/// The same with so many engines at most; further ones cannot be built.
+/// The same with at most that number of engines; further ones cannot be built.
 fn rig_of(gated: bool, engines: usize) -> Rig {
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new([]).unwrap());
     let (open, gate) = channel();
     let (tell, batches) = channel();
     let gate = Arc::new(Mutex::new(gate));
@@ -91,7 +90,7 @@ fn rig_of(gated: bool, engines: usize) -> Rig {
             batches: tell.lock().unwrap().clone(),
         }))
     };
-    let layout = Layout {
+    let options = BatcherOptions {
         workers: NonZeroUsize::MIN,
         policy: Policy {
             max_batch: NonZeroUsize::new(4).unwrap(),
@@ -99,7 +98,7 @@ fn rig_of(gated: bool, engines: usize) -> Rig {
         },
         queue: 6,
     };
-    let batcher = Batcher::start(&(Arc::new(factory) as Arc<Factory>), layout, &metrics).unwrap();
+    let batcher = Batcher::start(&(Arc::new(factory) as Arc<EngineFactory>), options, &metrics).unwrap();
     Rig {
         batcher,
         open,
@@ -137,7 +136,7 @@ fn a_batch_is_what_queued_while_the_model_was_busy() {
     assert_eq!(metric(&rig.metrics, "fer_queue_depth"), 6);
     assert!(matches!(
         rig.batcher.submit(face(9), far()),
-        Err(ClassifyError::QueueFull)
+        Err(BatcherError::QueueFull)
     ));
     for _ in 0..3 {
         rig.open.send(()).unwrap();
@@ -160,7 +159,7 @@ fn a_batch_is_what_queued_while_the_model_was_busy() {
 }
 
 #[test]
-fn who_has_gone_or_is_too_late_is_skipped_and_counted() {
+fn cancelled_and_late_jobs_are_skipped_and_counted() {
     let rig = rig(true);
     let first = rig.batcher.submit(face(1), far()).unwrap();
     assert_eq!(rig.batches.recv().unwrap(), [1]);
@@ -171,7 +170,7 @@ fn who_has_gone_or_is_too_late_is_skipped_and_counted() {
     rig.open.send(()).unwrap();
     first.answer.blocking_recv().unwrap().unwrap();
     assert_eq!(live.answer.blocking_recv().unwrap().unwrap().batch, 1);
-    assert_eq!(late.answer.blocking_recv().unwrap(), Err(ClassifyError::Deadline));
+    assert_eq!(late.answer.blocking_recv().unwrap(), Err(BatcherError::Deadline));
     assert_eq!(rig.batches.recv().unwrap(), [4]);
     assert_eq!(
         metric(&rig.metrics, r#"fer_rejected_total{reason="client_gone"}"#),
@@ -193,7 +192,7 @@ fn an_error_is_for_its_batch_only() {
         .answer
         .blocking_recv()
         .unwrap();
-    assert!(matches!(bad, Err(ClassifyError::Engine(_))), "{bad:?}");
+    assert!(matches!(bad, Err(BatcherError::Engine(_))), "{bad:?}");
     let nan = rig
         .batcher
         .submit(face(NAN), far())
@@ -201,7 +200,7 @@ fn an_error_is_for_its_batch_only() {
         .answer
         .blocking_recv()
         .unwrap();
-    assert!(matches!(nan, Err(ClassifyError::Engine(_))), "{nan:?}");
+    assert!(matches!(nan, Err(BatcherError::Engine(_))), "{nan:?}");
     rig.batcher
         .submit(face(3), far())
         .unwrap()
@@ -217,7 +216,7 @@ fn an_error_is_for_its_batch_only() {
 }
 
 #[test]
-fn an_engine_that_goes_on_failing_is_built_anew() {
+fn an_engine_that_keeps_failing_is_rebuilt() {
     let rig = rig(false);
     let ask = |v| {
         let answer = rig.batcher.submit(face(v), far()).unwrap().answer;
@@ -239,7 +238,7 @@ fn an_engine_that_goes_on_failing_is_built_anew() {
 }
 
 #[test]
-fn after_a_panic_the_engine_is_built_anew() {
+fn after_a_panic_the_engine_is_rebuilt() {
     let rig = rig(false);
     let bad = rig
         .batcher
@@ -250,7 +249,7 @@ fn after_a_panic_the_engine_is_built_anew() {
         .unwrap();
     assert_eq!(
         bad,
-        Err(ClassifyError::Engine("panicked: made for the test".to_owned()))
+        Err(BatcherError::Engine("panicked: made for the test".to_owned()))
     );
     rig.batcher
         .submit(face(3), far())
@@ -268,7 +267,7 @@ fn after_a_panic_the_engine_is_built_anew() {
 }
 
 #[test]
-fn who_waits_for_an_engine_that_never_comes_is_no_longer_in_the_queue() {
+fn jobs_left_without_an_engine_leave_the_queue() {
     let rig = rig_of(true, 1);
     let bad = rig.batcher.submit(face(PANIC), far()).unwrap();
     rig.batches.recv().unwrap();
@@ -287,7 +286,7 @@ fn who_waits_for_an_engine_that_never_comes_is_no_longer_in_the_queue() {
 }
 
 #[test]
-fn shutting_down_finishes_what_waits() {
+fn shutting_down_finishes_the_queued_jobs() {
     let rig = rig(true);
     let answers: Vec<_> = (1..4)
         .map(|v| rig.batcher.submit(face(v), far()).unwrap())
@@ -301,14 +300,14 @@ fn shutting_down_finishes_what_waits() {
     }
     assert!(matches!(
         rig.batcher.submit(face(1), far()),
-        Err(ClassifyError::Closed)
+        Err(BatcherError::Closed)
     ));
     assert!(!rig.batcher.healthy());
 }
 
 #[test]
 fn a_factory_that_fails_or_panics_fails_the_start() {
-    let layout = Layout {
+    let options = BatcherOptions {
         workers: NonZeroUsize::new(2).unwrap(),
         policy: Policy {
             max_batch: NonZeroUsize::MIN,
@@ -316,20 +315,20 @@ fn a_factory_that_fails_or_panics_fails_the_start() {
         },
         queue: 1,
     };
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new([]).unwrap());
     let fails = || -> Result<Box<dyn Classifier>, EngineError> {
         Err(EngineError::Shape {
             got: vec![1],
             batch: 1,
         })
     };
-    let error = Batcher::start(&(Arc::new(fails) as Arc<Factory>), layout, &metrics).unwrap_err();
+    let error = Batcher::start(&(Arc::new(fails) as Arc<EngineFactory>), options, &metrics).unwrap_err();
     assert!(
         matches!(error, StartError::Engine(EngineError::Shape { .. })),
         "{error}"
     );
     let panics = || -> Result<Box<dyn Classifier>, EngineError> { panic!("no engine") };
-    let error = Batcher::start(&(Arc::new(panics) as Arc<Factory>), layout, &metrics).unwrap_err();
+    let error = Batcher::start(&(Arc::new(panics) as Arc<EngineFactory>), options, &metrics).unwrap_err();
     assert!(error.to_string().contains("no engine"), "{error}");
 }
 
@@ -342,6 +341,6 @@ async fn the_deadline_ends_the_wait() {
         .unwrap()
         .answer()
         .await;
-    assert_eq!(first, Err(ClassifyError::Deadline));
+    assert_eq!(first, Err(BatcherError::Deadline));
     rig.open.send(()).unwrap();
 }

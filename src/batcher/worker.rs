@@ -1,292 +1,269 @@
-//! One worker thread: takes batches by the policy, runs them, answers.
+//! One worker thread: builds its engine, takes batches by the policy, runs them, replies.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{PoisonError, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
-use super::{Classified, ClassifyError, Factory, Shared, StartError, Step, watch::Watch};
+use super::{
+    BatcherError, Classified, Engine, EngineFactory, Queue, Reply, Shared, StartError, policy::Action,
+    stuck::EngineWatch,
+};
 use crate::{
     emotion::Probabilities,
     engine::{Classifier, EngineError, EngineInfo, Logits},
     image::{Face, PIXELS},
-    metrics::Rejected,
+    observability::metrics::Rejected,
+    panics,
 };
 
-/// First pause before an engine that could not be rebuilt is tried again; doubles up to [`RETRY_MAX`].
+/// Pause before an engine that could not be rebuilt is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// After this number of failed batches in a row the engine is rebuilt: a lost device fails every batch, and an engine
+/// that cannot be rebuilt makes the server unready.
+const MAX_FAILURES: u32 = 16;
 
-type Reply = oneshot::Sender<Result<Classified, ClassifyError>>;
-type Engine = Box<dyn Classifier>;
+/// Why an engine gave no answer for a batch. The texts are for the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineFailure {
+    #[error("{0}")]
+    Error(String),
+    /// The state of the engine is unknown afterwards.
+    #[error("panicked: {0}")]
+    Panic(String),
+}
 
-/// What remains of a job once its face is in the batch.
+/// Runs one batch and contains a panic of the engine. The result has one entry for each face.
+pub(crate) fn run_engine(engine: &mut dyn Classifier, faces: &[Face]) -> Result<Vec<Logits>, EngineFailure> {
+    match panics::catch(|| engine.classify(faces)) {
+        Ok(Ok(logits)) if logits.len() == faces.len() => Ok(logits),
+        Ok(Ok(logits)) => Err(EngineFailure::Error(format!(
+            "{} answers for {} faces",
+            logits.len(),
+            faces.len()
+        ))),
+        Ok(Err(error)) => Err(EngineFailure::Error(error.to_string())),
+        Err(panic) => Err(EngineFailure::Panic(panic)),
+    }
+}
+
+/// The faces of a batch, next to where their answers go.
+#[derive(Default)]
+struct Batch {
+    faces: Vec<Face>,
+    waiting: Vec<Waiting>,
+}
+
 struct Waiting {
     reply: Reply,
     queued: Instant,
 }
 
-/// Worker `n`: builds an engine, reports, and works until the queue is shut and empty.
-pub(super) fn run(
-    shared: &Shared,
-    n: usize,
-    factory: &Factory,
-    report: mpsc::Sender<Result<EngineInfo, StartError>>,
-) {
-    // There is one for every worker; a worker without one would only not be watched.
-    let unwatched = Watch::default();
-    let watch = shared.watches.get(n).unwrap_or(&unwatched);
-    let mut engine = match build(shared, factory) {
-        Ok(Ok(engine)) => {
-            shared.healthy.fetch_add(1, Ordering::Relaxed);
-            let _ = report.send(Ok(engine.info()));
-            engine
-        }
-        Ok(Err(error)) => {
-            let _ = report.send(Err(StartError::Engine(error)));
-            return;
-        }
-        Err(panic) => {
-            let _ = report.send(Err(StartError::Panic(panic)));
-            return;
-        }
-    };
-    // The start waits until every worker has let go of its end.
-    drop(report);
-    let (mut faces, mut waiting) = (Vec::new(), Vec::new());
-    let mut failed = 0;
-    while take(shared, &mut faces, &mut waiting) {
-        let outcome = run_batch(shared, watch, &mut engine, &faces, waiting.drain(..));
-        faces.clear();
-        failed = match outcome {
-            Outcome::Answered => 0,
-            Outcome::Failed => failed + 1,
-            // Its state is unknown.
-            Outcome::Panicked => FAILURES,
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) watch: Arc<EngineWatch>,
+    pub(super) factory: Arc<EngineFactory>,
+}
+
+impl Worker {
+    /// Builds an engine, reports, and works until the queue is closed and empty.
+    pub(super) fn run(self, report: mpsc::Sender<Result<EngineInfo, StartError>>) {
+        let healthy = &self.shared.healthy;
+        let mut engine = match self.build() {
+            Ok(engine) => engine,
+            Err(error) => {
+                let _ = report.send(Err(error));
+                return;
+            }
         };
-        if failed < FAILURES {
-            continue;
+        healthy.fetch_add(1, Ordering::Relaxed);
+        let _ = report.send(Ok(engine.info()));
+        // `Batcher::start` waits until every sender is dropped.
+        drop(report);
+        let mut batch = Batch::default();
+        let mut failures = 0;
+        while self.take(&mut batch) {
+            failures = match self.run_batch(&mut *engine, &mut batch) {
+                Ok(()) => 0,
+                Err(EngineFailure::Error(_)) => failures + 1,
+                Err(EngineFailure::Panic(_)) => MAX_FAILURES,
+            };
+            if failures < MAX_FAILURES {
+                continue;
+            }
+            failures = 0;
+            healthy.fetch_sub(1, Ordering::Relaxed);
+            drop(engine);
+            let Some(rebuilt) = self.rebuild() else {
+                return;
+            };
+            engine = rebuilt;
+            healthy.fetch_add(1, Ordering::Relaxed);
         }
-        failed = 0;
-        shared.healthy.fetch_sub(1, Ordering::Relaxed);
-        drop(engine);
-        let Some(rebuilt) = rebuild(shared, watch, factory) else {
-            return;
-        };
-        engine = rebuilt;
-        shared.healthy.fetch_add(1, Ordering::Relaxed);
+        healthy.fetch_sub(1, Ordering::Relaxed);
     }
-    shared.healthy.fetch_sub(1, Ordering::Relaxed);
-}
 
-/// Builds an engine and runs it at the batch sizes that matter, so that no request pays for lazy set-up.
-/// The outer error is a panic's text.
-fn build(shared: &Shared, factory: &Factory) -> Result<Result<Engine, EngineError>, String> {
-    let max = shared.layout.policy.max_batch.get();
-    catch_unwind(AssertUnwindSafe(|| {
-        let mut engine = factory()?;
-        // TorchScript profiles on its first run and compiles on its second.
-        for batch in [1, 1, 2, max] {
-            engine.classify(&vec![Face([127; PIXELS]); batch])?;
+    /// Builds an engine and runs it at the batch sizes that matter, so that no request pays for lazy set-up.
+    fn build(&self) -> Result<Engine, StartError> {
+        let max = self.shared.options.policy.max_batch.get();
+        let built = panics::catch(|| {
+            let mut engine = (self.factory)()?;
+            // TorchScript profiles on its first run and compiles on its second.
+            for batch in [1, 1, 2, max] {
+                engine.classify(&vec![Face([127; PIXELS]); batch])?;
+            }
+            Ok::<_, EngineError>(engine)
+        });
+        built.map_err(StartError::Panic)?.map_err(StartError::Engine)
+    }
+
+    /// Rebuilds the engine, trying again until it works; `None` if the queue was closed meanwhile.
+    fn rebuild(&self) -> Option<Engine> {
+        let shared = &self.shared;
+        let mut pause = RETRY_FIRST;
+        loop {
+            let in_engine = self.watch.enter();
+            let built = self.build();
+            drop(in_engine);
+            let error = match built {
+                Ok(engine) => return Some(engine),
+                Err(error) => error.to_string(),
+            };
+            shared
+                .metrics
+                .engine_failures
+                .with_label_values(&["rebuild"])
+                .inc();
+            tracing::error!(error, retry_in = ?pause, "the engine could not be rebuilt");
+            let until = Instant::now() + pause;
+            let mut queue = shared.lock();
+            while let Some(left) = until
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
+            {
+                if queue.closed {
+                    return None;
+                }
+                queue = shared.wait_at_most(left, queue);
+                // This worker cannot use the notification it may have consumed: pass it on.
+                if !queue.jobs.is_empty() && queue.idle > 0 {
+                    shared.wake.notify_one();
+                }
+            }
+            pause = (pause * 2).min(RETRY_MAX);
         }
-        Ok(engine)
-    }))
-    .map_err(|panic| panic_text(&*panic))
-}
+    }
 
-/// Builds the engine anew, as often as it takes; `None` if the queue was shut meanwhile.
-fn rebuild(shared: &Shared, watch: &Watch, factory: &Factory) -> Option<Engine> {
-    let mut pause = RETRY_FIRST;
-    loop {
-        let inside = watch.enter();
-        let built = build(shared, factory);
-        drop(inside);
-        let why = match built {
-            Ok(Ok(engine)) => return Some(engine),
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic,
-        };
-        shared
-            .metrics
-            .engine_failures
-            .with_label_values(&["rebuild"])
-            .inc();
-        tracing::error!(error = why, retry_in = ?pause, "the engine could not be rebuilt");
-        let until = Instant::now() + pause;
+    /// Waits for jobs and moves a batch of them out of the queue; false when the queue is closed and empty.
+    fn take(&self, batch: &mut Batch) -> bool {
+        let shared = &self.shared;
         let mut queue = shared.lock();
-        while let Some(left) = until
-            .checked_duration_since(Instant::now())
-            .filter(|d| !d.is_zero())
-        {
-            if queue.closed {
-                return None;
-            }
-            queue = shared
-                .wake
-                .wait_timeout(queue, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            // This worker cannot use the wake-up it may have taken; pass it on.
-            if !queue.jobs.is_empty() && queue.idle > 0 {
-                shared.wake.notify_one();
-            }
-        }
-        pause = (pause * 2).min(RETRY_MAX);
-    }
-}
-
-/// Waits for work and takes a batch; false when the queue is shut and empty.
-fn take(shared: &Shared, faces: &mut Vec<Face>, waiting: &mut Vec<Waiting>) -> bool {
-    let mut queue = shared.lock();
-    queue.idle += 1;
-    loop {
-        let oldest = queue
-            .jobs
-            .front()
-            .map_or(Duration::ZERO, |job| job.queued.elapsed());
-        match shared.layout.policy.decide(queue.jobs.len(), oldest, queue.idle) {
-            Step::Sleep if queue.closed => {
-                queue.idle -= 1;
-                return false;
-            }
-            Step::Sleep => queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            Step::Linger(left) if !queue.closed => {
-                queue = shared
-                    .wake
-                    .wait_timeout(queue, left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-            }
-            step => {
-                let want = if let Step::Take(n) = step {
-                    n
-                } else {
-                    queue.jobs.len()
-                };
-                let now = Instant::now();
-                while faces.len() < want.min(shared.layout.policy.max_batch.get()) {
-                    let Some(job) = queue.jobs.pop_front() else { break };
-                    shared.metrics.queue_depth.dec();
-                    // The deadline first: who waited in vain until then has left, too.
-                    if job.deadline <= now {
-                        shared.metrics.reject(Rejected::Deadline);
-                        let _ = job.reply.send(Err(ClassifyError::Deadline));
-                    } else if job.reply.is_closed() {
-                        shared.metrics.reject(Rejected::ClientGone);
-                    } else {
-                        faces.push(job.face);
-                        waiting.push(Waiting {
-                            reply: job.reply,
-                            queued: job.queued,
-                        });
-                    }
-                }
-                if !faces.is_empty() {
+        queue.idle += 1;
+        loop {
+            let oldest = queue.jobs.front();
+            let oldest = oldest.map_or(Duration::ZERO, |job| job.queued.elapsed());
+            let action = shared.options.policy.decide(queue.jobs.len(), oldest, queue.idle);
+            let faces = match action {
+                Action::Sleep if queue.closed => {
                     queue.idle -= 1;
-                    if !queue.jobs.is_empty() {
-                        shared.wake.notify_one();
-                    }
-                    return true;
+                    return false;
                 }
+                Action::Sleep => {
+                    queue = shared.wait(queue);
+                    continue;
+                }
+                Action::Linger(left) if !queue.closed => {
+                    queue = shared.wait_at_most(left, queue);
+                    continue;
+                }
+                // No further face can come to fill the batch.
+                Action::Linger(_) => queue.jobs.len(),
+                Action::Take(faces) => faces,
+            };
+            self.fill(batch, faces, &mut queue);
+            // Empty if every job was cancelled or late: then look again.
+            if !batch.faces.is_empty() {
+                queue.idle -= 1;
+                if !queue.jobs.is_empty() {
+                    shared.wake.notify_one();
+                }
+                return true;
             }
         }
     }
-}
 
-/// Batches in a row that fail before the engine is built anew: a device that is gone fails every one, and an engine
-/// that cannot be built again makes the server unready.
-const FAILURES: u32 = 16;
-
-enum Outcome {
-    Answered,
-    Failed,
-    Panicked,
-}
-
-fn run_batch(
-    shared: &Shared,
-    watch: &Watch,
-    engine: &mut Engine,
-    faces: &[Face],
-    waiting: impl ExactSizeIterator<Item = Waiting>,
-) -> Outcome {
-    let metrics = &shared.metrics;
-    let began = Instant::now();
-    let inside = watch.enter();
-    let classified = catch_unwind(AssertUnwindSafe(|| engine.classify(faces)));
-    drop(inside);
-    let infer = began.elapsed();
-    metrics.inference.observe(infer.as_secs_f64());
-    #[allow(clippy::cast_precision_loss)]
-    metrics.batch_size.observe(faces.len() as f64);
-
-    let (outcome, result) = match classified {
-        Ok(Ok(logits)) if logits.len() == faces.len() => (Outcome::Answered, Ok(logits)),
-        Ok(Ok(logits)) => {
-            metrics.engine_failures.with_label_values(&["error"]).inc();
-            (
-                Outcome::Failed,
-                Err(format!("{} answers for {} faces", logits.len(), faces.len())),
-            )
-        }
-        Ok(Err(error)) => {
-            metrics.engine_failures.with_label_values(&["error"]).inc();
-            (Outcome::Failed, Err(error.to_string()))
-        }
-        Err(panic) => {
-            metrics.engine_failures.with_label_values(&["panic"]).inc();
-            (
-                Outcome::Panicked,
-                Err(format!("panicked: {}", panic_text(&*panic))),
-            )
-        }
-    };
-    let batch = faces.len();
-    match result {
-        Ok(logits) => {
-            for (Waiting { reply, queued }, logits) in waiting.zip(&logits) {
-                let queue = began.saturating_duration_since(queued);
-                metrics.queue.observe(queue.as_secs_f64());
-                // If nobody is waiting any more, the work was in vain and nothing else is to be done.
-                let _ = reply.send(answer(shared, logits, queue, infer, batch));
-            }
-        }
-        Err(text) => {
-            tracing::error!(error = text, batch, "the engine failed on a batch");
-            for Waiting { reply, .. } in waiting {
-                let _ = reply.send(Err(ClassifyError::Engine(text.clone())));
+    /// Moves that number of jobs into the batch. Jobs whose client disconnected or whose deadline passed are skipped and
+    /// counted.
+    fn fill(&self, batch: &mut Batch, faces: usize, queue: &mut Queue) {
+        let metrics = &self.shared.metrics;
+        let now = Instant::now();
+        while batch.faces.len() < faces {
+            let Some(job) = queue.jobs.pop_front() else { break };
+            metrics.queue_depth.dec();
+            // The deadline is checked first: its passing also drops the receiver, which is not a disconnected client.
+            if job.deadline <= now {
+                metrics.reject(Rejected::Deadline);
+                let _ = job.reply.send(Err(BatcherError::Deadline));
+            } else if job.reply.is_closed() {
+                metrics.reject(Rejected::ClientGone);
+            } else {
+                batch.faces.push(job.face);
+                batch.waiting.push(Waiting {
+                    reply: job.reply,
+                    queued: job.queued,
+                });
             }
         }
     }
-    outcome
-}
 
-fn answer(
-    shared: &Shared,
-    logits: &Logits,
-    queue: Duration,
-    infer: Duration,
-    batch: usize,
-) -> Result<Classified, ClassifyError> {
-    let probabilities =
-        Probabilities::from_logits(logits).map_err(|e| ClassifyError::Engine(e.to_string()))?;
-    shared.metrics.predicted(probabilities.top().0);
-    Ok(Classified {
-        probabilities,
-        queue,
-        infer,
-        batch,
-    })
-}
+    /// Runs the batch, replies to each of its jobs and empties it.
+    fn run_batch(&self, engine: &mut dyn Classifier, batch: &mut Batch) -> Result<(), EngineFailure> {
+        let metrics = &self.shared.metrics;
+        let size = batch.faces.len();
+        let began = Instant::now();
+        let in_engine = self.watch.enter();
+        let result = run_engine(engine, &batch.faces);
+        drop(in_engine);
+        let infer = began.elapsed();
+        metrics.inference.observe(infer.as_secs_f64());
+        #[allow(clippy::cast_precision_loss)]
+        metrics.batch_size.observe(size as f64);
+        batch.faces.clear();
 
-/// The message of a panic.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+        let waiting = batch.waiting.drain(..);
+        match result {
+            Ok(logits) => {
+                for (Waiting { reply, queued }, logits) in waiting.zip(&logits) {
+                    let queue = began.saturating_duration_since(queued);
+                    metrics.queue.observe(queue.as_secs_f64());
+                    let answer = Probabilities::from_logits(logits)
+                        .map_err(|e| BatcherError::Engine(e.to_string()))
+                        .inspect(|probabilities| metrics.predicted(probabilities.top().0))
+                        .map(|probabilities| Classified {
+                            probabilities,
+                            queue,
+                            infer,
+                            batch: size,
+                        });
+                    // Fails if the client disconnected meanwhile: there is nothing left to do then.
+                    let _ = reply.send(answer);
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                let kind = match failure {
+                    EngineFailure::Error(_) => "error",
+                    EngineFailure::Panic(_) => "panic",
+                };
+                metrics.engine_failures.with_label_values(&[kind]).inc();
+                let text = failure.to_string();
+                tracing::error!(error = text, batch = size, "the engine failed on a batch");
+                for Waiting { reply, .. } in waiting {
+                    let _ = reply.send(Err(BatcherError::Engine(text.clone())));
+                }
+                Err(failure)
+            }
+        }
+    }
 }

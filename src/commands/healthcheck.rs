@@ -1,4 +1,4 @@
-//! `fer-serve healthcheck`: is a server ready? Without a runtime, and without much memory.
+//! `fer-serve healthcheck`: probes whether a server is ready, without an async runtime and with little memory.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -19,10 +19,10 @@ use tokio_rustls::rustls::{
 use super::complain;
 use crate::config::HealthcheckArgs;
 
-/// How long a health check may take in all.
+/// Time limit of the whole probe.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What to ask.
+/// What to probe.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     tls: bool,
@@ -58,7 +58,7 @@ pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
     }
 }
 
-/// Where a server that listens on `address` can be reached from its own machine.
+/// The address at which a server that listens on `address` can be reached from its own machine.
 fn local(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -71,17 +71,17 @@ fn local(mut address: SocketAddr) -> SocketAddr {
 
 /// `http[s]://host[:port][/path]`; the path is `/readyz` if there is none.
 fn parse_url(url: &str) -> Result<Target, String> {
-    let wanted =
+    let invalid =
         || format!("'{url}' is not an address of the form http://host:port/path or https://host:port/path");
-    let (scheme, rest) = url.split_once("://").ok_or_else(wanted)?;
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let (tls, port) = match scheme {
         "http" => (false, 80),
         "https" => (true, 443),
-        _ => return Err(wanted()),
+        _ => return Err(invalid()),
     };
     let (host, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
     if host.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(wanted());
+        return Err(invalid());
     }
     let has_port = host
         .rsplit_once(':')
@@ -99,23 +99,23 @@ fn parse_url(url: &str) -> Result<Target, String> {
     })
 }
 
-/// Asks on a thread that nobody waits for longer than `time`: the timeouts of a socket begin anew with every byte, and
-/// looking up a name has none.
+/// Probes on a thread of its own and waits for it for at most `time`: the timeouts of a socket restart with every byte,
+/// and a name lookup has none.
 fn within(time: Duration, target: Target) -> Result<(), String> {
     let url = target.url();
-    let (tell, told) = mpsc::channel();
-    let asking = thread::Builder::new().spawn(move || tell.send(ask(&target)));
-    let answer = match asking {
-        Ok(_) => told.recv_timeout(time).unwrap_or_else(|e| match e {
+    let (sender, result) = mpsc::channel();
+    let thread = thread::Builder::new().spawn(move || sender.send(probe(&target)));
+    let answer = match thread {
+        Ok(_) => result.recv_timeout(time).unwrap_or_else(|e| match e {
             mpsc::RecvTimeoutError::Timeout => Err(format!("no answer within {} s", time.as_secs_f64())),
             mpsc::RecvTimeoutError::Disconnected => Err("the health check failed".to_owned()),
         }),
-        Err(error) => Err(format!("no thread to ask on: {error}")),
+        Err(error) => Err(format!("cannot start a thread: {error}")),
     };
     answer.map_err(|e| format!("{url}: {e}"))
 }
 
-fn ask(target: &Target) -> Result<(), String> {
+fn probe(target: &Target) -> Result<(), String> {
     let text = |e: io::Error| e.to_string();
     let mut error = "the host has no address".to_owned();
     let mut stream = None;
@@ -146,13 +146,13 @@ fn status_line(mut stream: impl Read + Write, target: &Target) -> io::Result<Str
     )?;
     stream.flush()?;
     let mut status = String::new();
-    // A status line is short; who sends more is not this server.
+    // A status line is short; anything longer is not from this server.
     BufReader::new(stream.take(256)).read_line(&mut status)?;
     Ok(status)
 }
 
-/// A TLS client that takes any certificate, as the kubelet's probes do: nothing secret is sent, and the answer is
-/// believed no more than that of any process on the port.
+/// A TLS client that accepts any certificate, as the kubelet's probes do: it sends no secret, and trusts the answer no more
+/// than that of any process on the port.
 fn client(host: &str) -> Result<ClientConnection, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -263,11 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_drips_is_not_waited_for() {
+    fn a_slow_answer_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = parse_url(&url).unwrap();
-        // A byte a second, for as long as anybody listens; who waits for it waits for minutes.
+        // A byte a second: waiting for all of it takes minutes.
         thread::spawn(move || {
             let mut stream = listener.accept().unwrap().0;
             while stream.write_all(b"H").is_ok() {

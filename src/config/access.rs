@@ -1,4 +1,4 @@
-//! Flags that decide who may ask what, and over what.
+//! Flags for authentication, limits of a client, ports and TLS.
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -41,7 +41,7 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// Says what is wrong with flags that need each other.
+    /// Checks flags against each other.
     pub(super) fn check(&self, listen: SocketAddr) -> Result<(), String> {
         if self.rate_burst.is_some() && self.rate_limit.is_none() {
             return Err("--rate-burst is of use only with --rate-limit".to_owned());
@@ -60,7 +60,7 @@ impl AccessArgs {
         }
     }
 
-    /// Requests a client may send at once: what was asked for, else the rate rounded up.
+    /// Requests that a client may send at once; by default the rate rounded up.
     #[must_use]
     pub fn burst(&self) -> u32 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate is at most a million

@@ -1,4 +1,4 @@
-//! Flags that several commands share, and those of the commands beside `run`.
+//! Flags that several commands share, and those of the other commands.
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
@@ -45,7 +45,7 @@ pub struct LogArgs {
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text lines.
     Text,
     /// One JSON object a line.
     Json,
@@ -103,7 +103,7 @@ pub struct HealthcheckArgs {
     /// The address the server listens on, of which the port is asked
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
     pub listen: SocketAddr,
-    /// The server's certificate: it is asked over https, whatever the certificate says [default: none, http]
+    /// The server's certificate; if set, the probe uses https and does not verify the certificate [default: none, http]
     #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Values of flags: counts, times, sizes, filters. Each refusal says what is wanted.
+//! Parsers of flags: counts, times, sizes, filters. Each error says what is expected.
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 

@@ -103,17 +103,13 @@ fn inference_requests_of_any_bytes() {
 /// Otherwise the mutations would only ever meet the first check.
 #[test]
 fn the_first_seed_of_each_target_is_good() {
-    assert!(input::parse_json(&Bytes::from(jsons().swap_remove(0)), 1).is_ok());
+    assert!(parse::json(&Bytes::from(jsons().swap_remove(0)), 1).is_ok());
     assert!(request::parse(&Bytes::from(infers().swap_remove(0)), None, 1).is_ok());
     let form = forms().swap_remove(0);
     let (kind, body) = form.split_at(form.iter().position(|b| *b == b'\n').unwrap() + 1);
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_bytes(kind.trim_ascii()).unwrap(),
-    );
-    let parsed = input::parse_multipart(&headers, Bytes::copy_from_slice(body), 1);
-    assert!(matches!(parsed, Ok(Pictures::One(_))), "{parsed:?}");
+    let kind = HeaderValue::from_bytes(kind.trim_ascii()).unwrap();
+    let parsed = parse::multipart(Some(kind), Bytes::copy_from_slice(body), 1);
+    assert!(matches!(parsed, Ok(Images::One(_))), "{parsed:?}");
 }
 
 /// `fuzz/` names a binary for each file of a target.

@@ -9,18 +9,21 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::HeaderMap};
+use axum::{body::Body, extract::Request, http::HeaderMap, routing::get};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    batcher::{Batcher, Factory, Layout, Policy},
-    config::Command,
+    batcher::{Batcher, BatcherOptions, EngineFactory, Policy},
+    config::{Command, Config},
     emotion::CLASSES,
     engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits},
     image::{Face, PIXELS},
+    loaded_model::LoadedModel,
+    observability::metrics::Metrics,
 };
 
 /// Answers by a face's first pixel: 0 is angry, 1 fails, 2 panics; 3 waits for the gate first.
@@ -66,11 +69,11 @@ fn rig(flags: &[&str]) -> Rig {
     let Command::Run(config) = Config::parse_from(args).unwrap() else {
         panic!("not run")
     };
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new(series()).unwrap());
     let (open, gate) = channel();
     let (tell, busy) = channel();
     let (gate, tell) = (Arc::new(Mutex::new(gate)), Mutex::new(tell));
-    let layout = Layout {
+    let options = BatcherOptions {
         workers: NonZeroUsize::MIN,
         policy: Policy {
             max_batch: NonZeroUsize::MIN,
@@ -81,7 +84,7 @@ fn rig(flags: &[&str]) -> Rig {
     let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
         Ok(Box::new(Fake(Arc::clone(&gate), tell.lock().unwrap().clone())))
     };
-    let batcher = Batcher::start(&(Arc::new(factory) as Arc<Factory>), layout, &metrics).unwrap();
+    let batcher = Batcher::start(&(Arc::new(factory) as Arc<EngineFactory>), options, &metrics).unwrap();
     let manifest = serde_json::from_value(serde_json::json!({
         "name": "fake", "version": "7", "labels": vec!["x"; CLASSES], "files": {},
         "input": {"width": 48, "height": 48, "channels": 1, "scale": 1.0, "mean": 0.0, "std": 1.0},
@@ -92,7 +95,7 @@ fn rig(flags: &[&str]) -> Rig {
         info: batcher.info().clone(),
         int8: false,
     };
-    app.model.store(Some(Arc::new(Model {
+    app.pipeline.swap_model(Some(Arc::new(LoadedModel {
         manifest,
         serves,
         batcher,
@@ -102,8 +105,8 @@ fn rig(flags: &[&str]) -> Rig {
             panic!("secret of the handler")
         }
     });
-    let all = probes().merge(routes(&app)).merge(admin_routes());
-    let router = layered(all.route("/panic", panics), Arc::clone(&app));
+    let all = served(&app, Port::Main, Reloads::channel().0);
+    let router = layers::of_all(all.route("/panic", panics), Arc::clone(&app));
     Rig {
         app,
         router,
@@ -291,7 +294,7 @@ async fn a_worker_that_hangs_makes_live_say_no() {
 #[tokio::test]
 async fn without_a_model_only_the_work_is_refused() {
     let rig = rig(&[]);
-    rig.app.model.store(None);
+    rig.app.pipeline.swap_model(None);
     for request in [
         post_of(picture(0)),
         Request::get("/readyz").body(Body::empty()).unwrap(),

@@ -1,12 +1,11 @@
-//! The answers of `/predict`, `/faces` and `/model`; key order is the order of the fields.
+//! The JSON answers of `/predict`, `/faces` and `/model`; the keys come in the order of the fields.
 //!
-//! - One picture (a raw body, a form with exactly one picture, JSON `image`): [`One`].
-//! - Several (a form with two or more pictures, JSON `images`, even with one entry): [`Many`], one
-//!   entry for each in the order sent, status 200. What is wrong with one picture (empty, not base64,
-//!   not a format we read, broken, too many pixels) stands in its entry; what is wrong with the request or
-//!   the server (too many pictures, overload, deadline, failure) is the answer of the whole request, so
-//!   that it can be sent again as it is.
-//! - More pictures than `--max-images`: 413 `too_many_images`, nothing is decoded.
+//! - One image (a raw body, a form with exactly one image, JSON `image`): [`One`].
+//! - Several (a form with two or more images, JSON `images`, even with one entry): [`Many`], status 200, with one entry for
+//!   each image in the order sent. What is wrong with one image (empty, not base64, not a format we read, broken, too many
+//!   pixels) is its entry. What is wrong with the request or the server (too many images, overload, deadline, failure) is
+//!   the answer to the whole request, so that it can be sent again as it is.
+//! - More images than `--max-images`: 413 `too_many_images`, nothing is decoded.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -18,15 +17,14 @@ use crate::{
         folder::{ScoreReport, Section},
     },
     faces::Rect,
+    loaded_model::LoadedModel,
 };
 
-/// Which model answered.
+/// The model that answered.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct ModelRef<'a> {
-    /// The manifest's name.
-    pub name: &'a str,
-    /// The manifest's version.
-    pub version: &'a str,
+pub(crate) struct ModelRef<'a> {
+    name: &'a str,
+    version: &'a str,
 }
 
 impl<'a> From<&'a Manifest> for ModelRef<'a> {
@@ -38,15 +36,15 @@ impl<'a> From<&'a Manifest> for ModelRef<'a> {
     }
 }
 
-/// The answer for one face: `emotion`, `confidence`, `probabilities`.
+/// The answer for one face.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Scores {
+pub(crate) struct Scores {
     /// The likeliest label.
-    pub emotion: Emotion,
+    emotion: Emotion,
     /// Its probability, 0–1.
-    pub confidence: f32,
+    confidence: f32,
     /// All seven, in label order.
-    pub probabilities: Probabilities,
+    probabilities: Probabilities,
 }
 
 impl From<Probabilities> for Scores {
@@ -60,65 +58,71 @@ impl From<Probabilities> for Scores {
     }
 }
 
-/// What was classified, where `crop=face` asks for the largest face: `crop`, and `box` if there is one.
+/// What was classified, where `crop=face` asks for the largest face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Crop {
+pub(crate) struct Crop {
     /// `face`, or `picture` if no face was found.
-    pub crop: &'static str,
-    /// Where the face is, in pixels of the upright picture.
+    crop: &'static str,
+    /// In pixels of the upright image.
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
-    pub rect: Option<Rect>,
+    rect: Option<Rect>,
 }
 
 impl Crop {
-    /// The face in that box.
-    #[must_use]
-    pub const fn face(rect: Rect) -> Self {
-        Self {
-            crop: "face",
-            rect: Some(rect),
-        }
-    }
-
-    /// The whole picture.
-    #[must_use]
-    pub const fn picture() -> Self {
-        Self {
-            crop: "picture",
-            rect: None,
-        }
+    /// The face in that box, or without one the whole image.
+    pub(crate) const fn of(rect: Option<Rect>) -> Self {
+        let crop = if rect.is_some() { "face" } else { "picture" };
+        Self { crop, rect }
     }
 }
 
-/// What `/predict` says of a picture: `emotion`, `confidence`, `probabilities`, and what was classified, if it was asked for.
+/// What `/predict` answers for one image.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Prediction {
-    /// The first three keys.
+pub(crate) struct Prediction {
     #[serde(flatten)]
-    pub scores: Scores,
-    /// What was classified, with `crop=face`.
+    pub(crate) scores: Scores,
+    /// With `crop=face` only.
     #[serde(flatten)]
-    pub crop: Option<Crop>,
+    pub(crate) crop: Option<Crop>,
 }
 
-/// The answer to one picture: what the route says of it, then `model`.
+/// What `/faces` answers for one face.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct FaceAnswer {
+    /// In pixels of the upright photo.
+    #[serde(rename = "box")]
+    pub(crate) rect: Rect,
+    /// The detector's.
+    pub(crate) score: f32,
+    #[serde(flatten)]
+    pub(crate) scores: Scores,
+}
+
+/// What `/faces` answers for one photo.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Photo {
+    /// In pixels, upright.
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Largest first; empty if there is none.
+    pub(crate) faces: Vec<FaceAnswer>,
+}
+
+/// The answer to one image: a [`Prediction`] or a [`Photo`], then `model`.
 #[derive(Debug, Serialize)]
-pub struct One<'a, T> {
-    /// A [`Prediction`], or `/faces`' photo.
+pub(crate) struct One<'a, T> {
     #[serde(flatten)]
-    pub answer: T,
-    /// Which model answered.
-    pub model: ModelRef<'a>,
+    pub(crate) answer: T,
+    pub(crate) model: ModelRef<'a>,
 }
 
-/// What stands in the place of a picture that has no answer: `{"error": problem}`.
+/// The entry of an image that has no answer: `{"error": problem}`.
 #[derive(Debug, Serialize)]
-pub struct Failed<'a> {
-    /// What is wrong with this picture.
-    pub error: ProblemBody<'a>,
+pub(crate) struct Failed<'a> {
+    pub(crate) error: ProblemBody<'a>,
 }
 
-/// One entry of an answer to several pictures; the model stands once beside the list.
+/// One entry of an answer to several images.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Entry<'a, T> {
@@ -126,17 +130,16 @@ enum Entry<'a, T> {
     Failed(Failed<'a>),
 }
 
-/// The answer to several pictures: a list under the name that the route gives it, then `model`.
+/// The answer to several images: a list under the name that the route gives it, then `model`.
 #[derive(Debug)]
-pub struct Many<'a, T> {
+pub(crate) struct Many<'a, T> {
     /// `predictions` or `photos`.
-    pub name: &'static str,
-    /// One for each picture, in the order sent; [`Failed`] where there is none.
-    pub answers: &'a [Result<T, Problem>],
-    /// The request's id, for the problems.
-    pub request_id: &'a str,
-    /// Which model answered.
-    pub model: ModelRef<'a>,
+    pub(crate) name: &'static str,
+    /// One for each image, in the order sent.
+    pub(crate) answers: &'a [Result<T, Problem>],
+    /// For the problems.
+    pub(crate) request_id: &'a str,
+    pub(crate) model: ModelRef<'a>,
 }
 
 impl<T: Serialize> Serialize for Many<'_, T> {
@@ -157,20 +160,32 @@ impl<T: Serialize> Serialize for Many<'_, T> {
 
 /// The answer of `/model`.
 #[derive(Debug, Serialize)]
-pub struct ModelCard<'a> {
-    /// The manifest's name.
-    pub name: &'a str,
-    /// The manifest's version.
-    pub version: &'a str,
+pub(crate) struct ModelCard<'a> {
+    name: &'a str,
+    version: &'a str,
     /// The seven labels in the order of the output.
-    pub labels: &'a [String],
-    /// Size and scaling of what goes in.
-    pub input: InputSpec,
-    /// The scores that `fer-train` measured; whatever the manifest holds, `null` if nothing.
-    pub scores: &'a Section<ScoreReport>,
+    labels: &'a [String],
+    /// Size and scaling of the input.
+    input: InputSpec,
+    /// The scores that the training program measured, as the manifest holds them; `null` if there are none.
+    scores: &'a Section<ScoreReport>,
     /// `engine`, `precision`, `device`.
     #[serde(flatten)]
-    pub info: &'a EngineInfo,
+    info: &'a EngineInfo,
+}
+
+impl<'a> From<&'a LoadedModel> for ModelCard<'a> {
+    fn from(model: &'a LoadedModel) -> Self {
+        let manifest = &model.manifest;
+        Self {
+            name: &manifest.name,
+            version: &manifest.version,
+            labels: &manifest.labels,
+            input: *manifest.input,
+            scores: &manifest.scores,
+            info: model.batcher.info(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,9 +221,9 @@ mod tests {
             height: 4,
         };
         for (crop, want) in [
-            (Crop::picture(), r#"},"crop":"picture","model":{"#),
+            (Crop::of(None), r#"},"crop":"picture","model":{"#),
             (
-                Crop::face(rect),
+                Crop::of(Some(rect)),
                 r#"},"crop":"face","box":{"x":1,"y":2,"width":3,"height":4},"model":{"#,
             ),
         ] {

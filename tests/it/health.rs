@@ -1,6 +1,6 @@
 //! `/livez`, `/readyz`, `/healthz`, and the server's life between start and end.
 
-use fer_serve::serve::Control;
+use fer_serve::server::Control;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fer_serve::serve::Control;
+use fer_serve::server::Control;
 use serde_json::{Value, json};
 
 use crate::support::{Server, model, pictures};

@@ -12,7 +12,7 @@ use prost::Message as _;
 use reqwest::Method;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use fer_serve::serve::Control;
+use fer_serve::server::Control;
 
 use crate::support::{Server, model, pictures};
 

@@ -1,79 +1,61 @@
-//! Every problem there is: its status, code, title and detail.
+//! All problems: status, code, title and detail.
 
 use std::{borrow::Cow, time::Duration};
 
 use axum::http::StatusCode;
 
 use super::{Hint, Problem};
-use crate::{batcher::ClassifyError, image::ImageError};
 
 const OVERLOADED: &str = "overloaded";
 
+/// A constructor for each of these codes, which is its name. `detail` says what is wrong in this case; where it is always
+/// the same, it stands here.
+macro_rules! problems {
+    ($($code:ident($detail:ident) $status:ident $title:literal)*) => {
+        impl Problem {$(
+            pub(crate) fn $code($detail: impl Into<Cow<'static, str>>) -> Self {
+                Self::new(StatusCode::$status, stringify!($code), $title, $detail)
+            }
+        )*}
+    };
+    ($($code:ident() $status:ident $title:literal $detail:literal)*) => {
+        impl Problem {$(
+            pub(crate) fn $code() -> Self {
+                Self::new(StatusCode::$status, stringify!($code), $title, $detail)
+            }
+        )*}
+    };
+}
+
+problems! {
+    bad_request(detail) BAD_REQUEST "The request is malformed."
+    no_image(detail) BAD_REQUEST "The request holds no picture."
+    bad_json(detail) BAD_REQUEST "The JSON body cannot be used."
+    bad_base64(detail) BAD_REQUEST "An image is not valid base64."
+    bad_tensor(detail) BAD_REQUEST "A tensor of the request does not fit the model."
+    bad_multipart(detail) BAD_REQUEST "The multipart/form-data body cannot be used."
+}
+
+problems! {
+    empty_body() BAD_REQUEST "The request has no body."
+        "send a picture as the body, as a multipart part named `image`, or in JSON as {\"image\": base64}"
+
+    admin_closed() FORBIDDEN "The admin endpoints are disabled on this port."
+        "start the server with --admin-listen and ask there, or with --api-keys and send a key"
+
+    not_found() NOT_FOUND "There is nothing here."
+        "no such path; GET /openapi.yaml lists the paths there are"
+
+    method_not_allowed() METHOD_NOT_ALLOWED "This path does not take that method."
+        "the Allow header lists the methods it takes"
+
+    deadline_exceeded() GATEWAY_TIMEOUT "The answer took too long."
+        "the answer was not ready within the server's request timeout"
+}
+
 impl Problem {
-    /// 400, for what no other code names.
-    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_request",
-            "The request is malformed.",
-            detail,
-        )
-    }
-
-    /// 400: nothing was sent.
-    #[must_use]
-    pub fn empty_body() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "empty_body",
-            "The request has no body.",
-            "send a picture as the body, as a multipart part named `image`, or in JSON as {\"image\": base64}",
-        )
-    }
-
-    /// 400: the form or the JSON holds no picture.
-    pub fn no_image(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "no_image",
-            "The request holds no picture.",
-            detail,
-        )
-    }
-
-    /// 400: JSON that is not JSON or not of the form asked for.
-    pub fn bad_json(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_json",
-            "The JSON body cannot be used.",
-            detail,
-        )
-    }
-
-    /// 400: an image string that is not base64.
-    pub fn bad_base64(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_base64",
-            "An image is not valid base64.",
-            detail,
-        )
-    }
-
-    /// 400: a tensor on `/v2` that does not fit the model.
-    pub fn bad_tensor(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_tensor",
-            "A tensor of the request does not fit the model.",
-            detail,
-        )
-    }
-
-    /// 404: a model or version on `/v2` that is not the one served.
-    #[must_use]
-    pub fn unknown_model(name: &str, version: &str) -> Self {
+    /// A model or version on `/v2` other than the one in service.
+    pub(crate) fn unknown_model(name: &str, version: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "unknown_model",
@@ -82,26 +64,13 @@ impl Problem {
         )
     }
 
-    /// 400: a form that cannot be taken apart.
-    pub fn bad_multipart(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_multipart",
-            "The multipart/form-data body cannot be used.",
-            detail,
-        )
-    }
-
-    /// 401: no API key, or not in the form that is wanted.
-    #[must_use]
-    pub fn no_key() -> Self {
+    /// No API key, or not in the expected form.
+    pub(crate) fn no_key() -> Self {
         Self::unauthorized("send an API key in the header `Authorization: Bearer KEY`")
             .with(Hint::Challenge("Bearer realm=\"fer-serve\""))
     }
 
-    /// 401: a key nobody knows.
-    #[must_use]
-    pub fn wrong_key() -> Self {
+    pub(crate) fn wrong_key() -> Self {
         Self::unauthorized("the API key is not one that is known here").with(Hint::Challenge(
             "Bearer realm=\"fer-serve\", error=\"invalid_token\"",
         ))
@@ -111,47 +80,13 @@ impl Problem {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
-            "An API key is wanted.",
+            "An API key is required.",
             detail,
         )
     }
 
-    /// 403: administration is for nobody here.
-    #[must_use]
-    pub fn admin_closed() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "admin_closed",
-            "Administration is closed on this port.",
-            "start the server with --admin-listen and ask there, or with --api-keys and send a key",
-        )
-    }
-
-    /// 404.
-    #[must_use]
-    pub fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "There is nothing here.",
-            "no such path; GET /openapi.yaml lists the paths there are",
-        )
-    }
-
-    /// 405; the router adds `Allow`.
-    #[must_use]
-    pub fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This path does not take that method.",
-            "the Allow header lists the methods it takes",
-        )
-    }
-
     /// 408: the body did not arrive in time.
-    #[must_use]
-    pub fn body_timeout() -> Self {
+    pub(crate) fn body_timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
@@ -162,8 +97,7 @@ impl Problem {
     }
 
     /// 413: more bytes than `limit`.
-    #[must_use]
-    pub fn body_too_large(limit: u64) -> Self {
+    pub(crate) fn body_too_large(limit: u64) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
@@ -172,9 +106,8 @@ impl Problem {
         )
     }
 
-    /// 413: more pictures than `limit`.
-    #[must_use]
-    pub fn too_many_images(limit: usize) -> Self {
+    /// 413: more images than `limit`.
+    pub(crate) fn too_many_images(limit: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_many_images",
@@ -184,8 +117,7 @@ impl Problem {
     }
 
     /// 415: a `Content-Type` that `/predict` does not read.
-    #[must_use]
-    pub fn unsupported_media_type(got: &str) -> Self {
+    pub(crate) fn unsupported_media_type(got: &str) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
@@ -197,9 +129,8 @@ impl Problem {
         .with(Hint::AcceptPost)
     }
 
-    /// 415: a `Content-Encoding`; bodies are read as they are.
-    #[must_use]
-    pub fn unsupported_encoding() -> Self {
+    /// 415: a `Content-Encoding`; compressed bodies are not accepted.
+    pub(crate) fn unsupported_encoding() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
@@ -209,22 +140,20 @@ impl Problem {
         .with(Hint::AcceptEncoding)
     }
 
-    /// 422: what was to be loaded is not as it should be; what was there goes on. `inside` is for the log.
-    #[must_use]
-    pub fn reload_refused(detail: String, inside: Option<String>) -> Self {
+    /// 422: some of it could not be used; the old stays in service. `inside` is for the log.
+    pub(crate) fn reload_refused(detail: String, inside: Option<String>) -> Self {
         let mut problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "reload_refused",
-            "Something was not taken over.",
+            "The reload was rejected.",
             detail,
         );
         problem.inside = inside;
         problem
     }
 
-    /// 429: the client sends more than it may; the next request is let through after `wait`.
-    #[must_use]
-    pub fn rate_limited(wait: Duration) -> Self {
+    /// 429: the next request is accepted after `wait`.
+    pub(crate) fn rate_limited(wait: Duration) -> Self {
         let seconds = wait
             .as_secs()
             .saturating_add(u64::from(wait.subsec_nanos() > 0))
@@ -239,7 +168,7 @@ impl Problem {
     }
 
     /// 500. The text goes to the log, not to the client.
-    pub fn internal(inside: impl Into<String>) -> Self {
+    pub(crate) fn internal(inside: impl Into<String>) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -250,14 +179,12 @@ impl Problem {
     }
 
     /// Whether it is [`Problem::overloaded`].
-    #[must_use]
-    pub fn is_overload(&self) -> bool {
+    pub(crate) fn is_overload(&self) -> bool {
         self.code == OVERLOADED
     }
 
-    /// 503: there is as much work in flight as is allowed.
-    #[must_use]
-    pub fn overloaded() -> Self {
+    /// 503: a limit on work in flight is reached.
+    pub(crate) fn overloaded() -> Self {
         Self::unavailable(
             OVERLOADED,
             "The server is at its limit.",
@@ -265,9 +192,8 @@ impl Problem {
         )
     }
 
-    /// 503: no model is ready yet, or none is any more.
-    #[must_use]
-    pub fn not_ready() -> Self {
+    /// 503: no model is loaded, or none of its engines works.
+    pub(crate) fn not_ready() -> Self {
         Self::unavailable(
             "not_ready",
             "The server is not ready.",
@@ -275,9 +201,8 @@ impl Problem {
         )
     }
 
-    /// 503: the server is going away.
-    #[must_use]
-    pub fn draining() -> Self {
+    /// 503: the server is shutting down.
+    pub(crate) fn draining() -> Self {
         Self::unavailable(
             "draining",
             "The server is shutting down.",
@@ -285,9 +210,8 @@ impl Problem {
         )
     }
 
-    /// 503: a worker has been inside its engine for that long and will not come back.
-    #[must_use]
-    pub fn wedged(inside: Duration) -> Self {
+    /// 503: a worker has been inside its engine for too long and will not return.
+    pub(crate) fn wedged(inside: Duration) -> Self {
         Self::unavailable(
             "wedged",
             "The server hangs.",
@@ -300,20 +224,8 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with(Hint::RetryAfter)
     }
 
-    /// 504: the answer was not there in time.
-    #[must_use]
-    pub fn deadline_exceeded() -> Self {
-        Self::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "deadline_exceeded",
-            "The answer took too long.",
-            "the answer was not ready within the server's request timeout",
-        )
-    }
-
-    /// The envelope for a status that arose outside this crate's handlers.
-    #[must_use]
-    pub fn for_status(status: StatusCode) -> Self {
+    /// The problem for an error status of a layer or of the framework.
+    pub(crate) fn for_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
@@ -324,53 +236,6 @@ impl Problem {
                 problem
             }
             _ => Self::internal(format!("a layer answered {status} without a problem")),
-        }
-    }
-}
-
-impl From<&ImageError> for Problem {
-    fn from(error: &ImageError) -> Self {
-        let detail = error.to_string();
-        let problem = match error {
-            ImageError::Empty => Self::new(
-                StatusCode::BAD_REQUEST,
-                "empty_image",
-                "A picture has no bytes.",
-                detail,
-            ),
-            ImageError::UnknownFormat => Self::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unknown_image_format",
-                "The content is not a picture of a format this server reads.",
-                detail,
-            ),
-            ImageError::TooManyPixels { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "too_many_pixels",
-                "The picture is too large.",
-                detail,
-            ),
-            ImageError::Broken { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "broken_image",
-                "The picture cannot be decoded.",
-                detail,
-            ),
-        };
-        match error.detail() {
-            Some(inside) => problem.inside(inside),
-            None => problem,
-        }
-    }
-}
-
-impl From<ClassifyError> for Problem {
-    fn from(error: ClassifyError) -> Self {
-        match error {
-            ClassifyError::QueueFull => Self::overloaded(),
-            ClassifyError::Closed => Self::not_ready(),
-            ClassifyError::Deadline => Self::deadline_exceeded(),
-            ClassifyError::Engine(text) => Self::internal(text),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The quick form of `scripts/soak`: all kinds of requests at once while the model is loaded again and again.
+//! The quick form of `tools/fer soak`: all kinds of requests at once while the model is loaded again and again.
 
 use std::{
     net::SocketAddr,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use fer_serve::{
     config::{Command, Config},
-    serve::{self, Control},
+    server::{self, Control},
 };
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -54,7 +54,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (control, asked) = mpsc::channel(8);
-        let run = serve::run(listener, *config, asked);
+        let run = server::run(listener, *config, asked);
         let task = tokio::spawn(async move { run.await.map_err(|e| e.to_string()) });
         let client = Client::builder().no_proxy().build().unwrap();
         Self {

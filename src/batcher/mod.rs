@@ -1,0 +1,333 @@
+//! A bounded queue of faces in front of OS threads that each own an engine.
+//!
+//! A batch is what has queued while the engine was busy. A queued job is small: a [`Face`], a reply channel and a
+//! deadline. Tensors stay in the engine, and an engine stays on the thread that built it. [`Policy`] decides how many
+//! faces a free worker takes and is pure; [`worker`] carries it out.
+
+mod policy;
+mod stuck;
+mod worker;
+
+pub(crate) use policy::Policy;
+pub(crate) use worker::run_engine;
+
+use std::{
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    emotion::Probabilities,
+    engine::{Classifier, EngineError, EngineInfo},
+    image::Face,
+    observability::metrics::{Metrics, Rejected},
+};
+use stuck::EngineWatch;
+use worker::Worker;
+
+type Engine = Box<dyn Classifier>;
+
+/// Builds an engine on the thread that calls it, and sets that thread up for it.
+pub(crate) type EngineFactory = dyn Fn() -> Result<Engine, EngineError> + Send + Sync;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatcherOptions {
+    /// Worker threads, each with an engine of its own.
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) policy: Policy,
+    /// Most faces that wait; one more is refused.
+    pub(crate) queue: usize,
+}
+
+/// The answer for one face and where its time went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Classified {
+    pub(crate) probabilities: Probabilities,
+    /// Wait for a worker.
+    pub(crate) queue: Duration,
+    /// The batch's time in the engine.
+    pub(crate) infer: Duration,
+    /// Faces in that batch.
+    pub(crate) batch: usize,
+}
+
+/// Why a face was not classified.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BatcherError {
+    #[error("the queue is full")]
+    QueueFull,
+    #[error("the batcher is closed")]
+    Closed,
+    #[error("the deadline passed")]
+    Deadline,
+    /// The engine failed on this batch. The text is for the log.
+    #[error("the engine failed: {0}")]
+    Engine(String),
+}
+
+/// Why a batcher could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An engine could not be built or failed its warm-up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A worker panicked while it built its engine.
+    #[error("the engine panicked while it was built: {0}")]
+    Panic(String),
+    /// The operating system gave no thread.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+type Reply = oneshot::Sender<Result<Classified, BatcherError>>;
+
+struct Job {
+    face: Face,
+    reply: Reply,
+    queued: Instant,
+    deadline: Instant,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Workers that wait for jobs, each with an engine.
+    idle: usize,
+    closed: bool,
+}
+
+/// What the handle and its workers share.
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    options: BatcherOptions,
+    metrics: Arc<Metrics>,
+    /// Workers that have an engine.
+    healthy: AtomicUsize,
+}
+
+/// No code can panic while it holds the lock with the queue half changed, so poison is ignored.
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_at_most<'a>(&self, time: Duration, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let waited = self.wake.wait_timeout(queue, time);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+}
+
+impl Drop for Shared {
+    /// Jobs are left if the last engine failed while the queue was closed; dropping them ends their waits.
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.lock().jobs).len();
+        self.metrics
+            .queue_depth
+            .sub(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+}
+
+/// The handle. Dropping it closes the queue; the workers finish the queued jobs and end.
+pub(crate) struct Batcher {
+    shared: Arc<Shared>,
+    info: EngineInfo,
+    watches: Vec<Arc<EngineWatch>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Batcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batcher")
+            .field("info", &self.info)
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Batcher {
+    /// Starts the workers, lets each build and warm up its engine, and returns when all are ready. If one fails, all are
+    /// stopped again. Blocks.
+    pub(crate) fn start(
+        factory: &Arc<EngineFactory>,
+        options: BatcherOptions,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            options,
+            metrics: Arc::clone(metrics),
+            healthy: AtomicUsize::new(0),
+        });
+        let (report, reports) = mpsc::channel();
+        let (mut threads, mut watches) = (Vec::new(), Vec::new());
+        let mut outcome = Ok(());
+        for n in 0..options.workers.get() {
+            let watch = Arc::<EngineWatch>::default();
+            let worker = Worker {
+                shared: Arc::clone(&shared),
+                watch: Arc::clone(&watch),
+                factory: Arc::clone(factory),
+            };
+            let report = report.clone();
+            let spawned = std::thread::Builder::new()
+                .name(format!("fer-infer-{n}"))
+                .spawn(move || worker.run(report));
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(e) => {
+                    outcome = Err(StartError::Thread(e));
+                    break;
+                }
+            }
+            watches.push(watch);
+        }
+        drop(report);
+        // Every worker reports exactly once, so the iteration ends when all have.
+        let mut info = None;
+        for result in reports {
+            match result {
+                Ok(i) => info = Some(i),
+                Err(e) => outcome = outcome.and(Err(e)),
+            }
+        }
+        let no_report = || StartError::Panic("no worker reported".to_owned());
+        match outcome.and_then(|()| info.ok_or_else(no_report)) {
+            Ok(info) => Ok(Self {
+                shared,
+                info,
+                watches,
+                threads: Mutex::new(threads),
+            }),
+            Err(error) => {
+                shared.close();
+                for thread in threads {
+                    let _ = thread.join();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What the workers run.
+    pub(crate) const fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    /// Whether at least one worker has an engine.
+    pub(crate) fn healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::Relaxed) > 0
+    }
+
+    /// For how long the slowest worker has been inside its engine, running a batch or rebuilding it; zero if all are
+    /// outside. An engine that hangs cannot be stopped from here: only the end of the process does that.
+    pub(crate) fn longest_in_engine(&self) -> Duration {
+        let now = Instant::now();
+        let times = self.watches.iter().map(|watch| watch.elapsed(now));
+        times.max().unwrap_or_default()
+    }
+
+    /// Queues a face, from any thread. Dropping the result cancels the job unless a worker has taken it.
+    pub(crate) fn submit(&self, face: Face, deadline: Instant) -> Result<Pending, BatcherError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            face,
+            reply,
+            queued: Instant::now(),
+            deadline,
+        };
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return Err(BatcherError::Closed);
+        }
+        if queue.jobs.len() >= self.shared.options.queue {
+            drop(queue);
+            self.shared.metrics.reject(Rejected::QueueFull);
+            return Err(BatcherError::QueueFull);
+        }
+        queue.jobs.push_back(job);
+        self.shared.metrics.queue_depth.inc();
+        // A busy worker looks into the queue by itself, and notifying costs a system call even if no thread waits.
+        let idle = queue.idle > 0;
+        drop(queue);
+        if idle {
+            self.shared.wake.notify_one();
+        }
+        Ok(Pending { answer, deadline })
+    }
+
+    /// Queues all faces, one after the other, and waits for their answers, which come in the order of the faces. The error
+    /// of one face is that of all. Dropping the future cancels them.
+    pub(crate) async fn classify_all(
+        &self,
+        faces: impl IntoIterator<Item = Face>,
+        deadline: Instant,
+    ) -> Result<Vec<Classified>, BatcherError> {
+        let submitted = faces.into_iter().map(|face| self.submit(face, deadline));
+        let submitted: Vec<_> = submitted.collect::<Result<_, _>>()?;
+        let mut answers = Vec::with_capacity(submitted.len());
+        for pending in submitted {
+            answers.push(pending.answer().await?);
+        }
+        Ok(answers)
+    }
+
+    /// Closes the queue and waits until the workers have finished the queued jobs. Blocks.
+    pub(crate) fn shutdown(&self) {
+        self.shared.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A worker catches its engine's panics, so there is nothing to report here.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Batcher {
+    /// Does not wait: this may run on an async thread when a reload drops the old model.
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+/// A queued face.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    answer: oneshot::Receiver<Result<Classified, BatcherError>>,
+    deadline: Instant,
+}
+
+impl Pending {
+    /// Waits for the answer, until the deadline at most.
+    pub(crate) async fn answer(self) -> Result<Classified, BatcherError> {
+        match tokio::time::timeout_at(self.deadline.into(), self.answer).await {
+            Ok(Ok(result)) => result,
+            // The worker dropped the job without an answer: it skipped it, or the batcher is gone.
+            Ok(Err(_)) if Instant::now() >= self.deadline => Err(BatcherError::Deadline),
+            Ok(Err(_)) => Err(BatcherError::Closed),
+            Err(_) => Err(BatcherError::Deadline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

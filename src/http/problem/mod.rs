@@ -1,0 +1,268 @@
+//! The one error envelope: RFC 9457 `application/problem+json`.
+//!
+//! A handler returns a [`Problem`]; the layer `observe` adds the request id and writes the body, so errors of the framework
+//! (404, 405, a panic) get the same envelope. [`Problem::inside`] holds what only the log may contain.
+//!
+//! | status | codes |
+//! | --- | --- |
+//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart`, on `/v2` `bad_tensor` |
+//! | 401 | `unauthorized`, with `WWW-Authenticate` |
+//! | 403 | `admin_closed` |
+//! | 404 | `not_found`, on `/v2` `unknown_model` |
+//! | 405 | `method_not_allowed`, with `Allow` |
+//! | 408 | `body_timeout` |
+//! | 413 | `body_too_large` `too_many_images` |
+//! | 415 | `unsupported_media_type` (the header), with `Accept-Post`; `unsupported_encoding`, with `Accept-Encoding`; `unknown_image_format` (the content) |
+//! | 422 | `broken_image` `too_many_pixels` `reload_refused` |
+//! | 429 | `rate_limited`, with `Retry-After` |
+//! | 500 | `internal` |
+//! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
+//! | 504 | `deadline_exceeded` |
+
+mod catalogue;
+mod convert;
+mod from_pipeline;
+
+pub(crate) use from_pipeline::Failure;
+
+use std::borrow::Cow;
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A header of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// Try again after a second.
+    RetryAfter,
+    /// Try again after that number of seconds.
+    RetryIn(u32),
+    /// How to authenticate (RFC 6750).
+    Challenge(&'static str),
+    /// The media types that `/predict` reads (W3C Linked Data Platform 7.1).
+    AcceptPost,
+    /// Compressed bodies are not accepted.
+    AcceptEncoding,
+    /// The connection cannot be used again.
+    Close,
+}
+
+impl Hint {
+    fn header(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::RetryIn(seconds) => (header::RETRY_AFTER, HeaderValue::from(seconds)),
+            Self::Challenge(how) => (header::WWW_AUTHENTICATE, HeaderValue::from_static(how)),
+            Self::AcceptPost => (
+                HeaderName::from_static("accept-post"),
+                HeaderValue::from_static(
+                    "image/*, application/octet-stream, multipart/form-data, application/json",
+                ),
+            ),
+            Self::AcceptEncoding => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            Self::Close => (header::CONNECTION, HeaderValue::from_static("close")),
+        }
+    }
+}
+
+/// An error as a client sees it, and what the log adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    /// A stable word for programs, in snake case.
+    pub(crate) code: &'static str,
+    /// One short sentence, the same for all problems with this code.
+    pub(crate) title: &'static str,
+    /// What is wrong in this case and how to fix it.
+    pub(crate) detail: Cow<'static, str>,
+    /// For the log only: paths, messages of libraries, panics.
+    pub(crate) inside: Option<String>,
+    hint: Option<Hint>,
+}
+
+/// Most characters of a detail. Some details, and messages of the JSON parser, quote the request: without a limit a body of
+/// megabytes would be sent back.
+const DETAIL_MAX: usize = 500;
+
+fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
+    match detail.char_indices().nth(DETAIL_MAX) {
+        None => detail,
+        // The end of such a message says what was expected, as a rule.
+        Some(_) => {
+            let ends: Vec<char> = detail.chars().rev().take(DETAIL_MAX / 2).collect();
+            let begins = detail.chars().take(DETAIL_MAX / 2);
+            begins.chain(['…']).chain(ends.into_iter().rev()).collect()
+        }
+    }
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: shortened(detail.into()),
+            inside: None,
+            hint: None,
+        }
+    }
+
+    fn with(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// Adds a text for the log.
+    pub(crate) fn inside(mut self, text: impl Into<String>) -> Self {
+        self.inside = Some(text.into());
+        self
+    }
+
+    /// A URI that names the kind of problem; it is a name, not an address.
+    fn type_uri(&self) -> String {
+        format!("urn:fer-serve:problem:{}", self.code)
+    }
+
+    /// The envelope. There is no request id outside of a request (`fer-serve predict`).
+    pub(crate) const fn body<'a>(&'a self, request_id: Option<&'a str>) -> ProblemBody<'a> {
+        ProblemBody {
+            problem: self,
+            request_id,
+            error: false,
+        }
+    }
+
+    /// Adds the header that belongs to the problem (`Retry-After`, `Accept-Post`, …), if there is one.
+    pub(crate) fn extend_headers(&self, headers: &mut HeaderMap) {
+        if let Some((name, value)) = self.hint.map(Hint::header) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// `{type, title, status, detail, code, request_id}`, in that order, and on `/v2` also `error`.
+#[derive(Debug)]
+pub(crate) struct ProblemBody<'a> {
+    problem: &'a Problem,
+    request_id: Option<&'a str>,
+    error: bool,
+}
+
+impl ProblemBody<'_> {
+    /// Adds the key `error`, which clients of the Open Inference Protocol read.
+    pub(crate) const fn with_error(mut self) -> Self {
+        self.error = true;
+        self
+    }
+}
+
+impl Serialize for ProblemBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", &self.problem.type_uri())?;
+        map.serialize_entry("title", self.problem.title)?;
+        map.serialize_entry("status", &self.problem.status.as_u16())?;
+        map.serialize_entry("detail", &self.problem.detail)?;
+        map.serialize_entry("code", self.problem.code)?;
+        if let Some(id) = self.request_id {
+            map.serialize_entry("request_id", id)?;
+        }
+        if self.error {
+            let error = format!("{} {}", self.problem.title, self.problem.detail);
+            map.serialize_entry("error", &error)?;
+        }
+        map.end()
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The status and the headers; the layer `observe`, which knows the request id, writes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        self.extend_headers(response.headers_mut());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{image::ImageError, pipeline::DecodeError};
+
+    #[test]
+    fn the_envelope_has_its_keys_in_order_and_nothing_of_the_inside() {
+        let problem = Problem::internal("/secret/path: panicked");
+        let text = serde_json::to_string(&problem.body(Some("abc"))).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"urn:fer-serve:problem:internal","title":"The server failed.","status":500,"detail":"the request may be fine; the server's log has the cause under this request id","code":"internal","request_id":"abc"}"#
+        );
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated_without_end() {
+        let long = Problem::bad_json(format!(
+            "invalid type: string {:?}, expected a list",
+            "ä".repeat(100_000)
+        ));
+        assert_eq!(long.detail.chars().count(), DETAIL_MAX + 1);
+        assert!(long.detail.starts_with("invalid type") && long.detail.ends_with("expected a list"));
+        let short = "x".repeat(DETAIL_MAX);
+        assert_eq!(Problem::bad_json(short.clone()).detail, short);
+    }
+
+    #[test]
+    fn headers_that_belong_to_a_status_are_there() {
+        for (problem, name) in [
+            (Problem::overloaded(), "retry-after"),
+            (Problem::not_ready(), "retry-after"),
+            (Problem::draining(), "retry-after"),
+            (Problem::wedged(std::time::Duration::MAX), "retry-after"),
+            (Problem::unsupported_media_type("text/html"), "accept-post"),
+            (Problem::unsupported_encoding(), "accept-encoding"),
+            (Problem::body_timeout(), "connection"),
+            (Problem::no_key(), "www-authenticate"),
+            (Problem::wrong_key(), "www-authenticate"),
+            (
+                Problem::rate_limited(std::time::Duration::from_millis(1)),
+                "retry-after",
+            ),
+        ] {
+            let status = problem.status;
+            let response = problem.into_response();
+            assert_eq!(response.status(), status);
+            assert!(response.headers().contains_key(name), "{status} has no {name}");
+        }
+    }
+
+    #[test]
+    fn picture_errors_map_to_their_status() {
+        for (error, status, code) in [
+            (ImageError::Empty, 400, "empty_image"),
+            (ImageError::UnknownFormat, 415, "unknown_image_format"),
+        ] {
+            let problem = Problem::from(DecodeError::from(error));
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        }
+    }
+
+    #[test]
+    fn a_foreign_status_keeps_its_number() {
+        for status in [404, 405, 418, 500, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Problem::for_status(status).status, status);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Whether the server is live, and whether it is ready: for the probes of every protocol.
+
+use super::problem::Problem;
+use crate::app::App;
+
+/// Live while the process answers, under any load, with or without a model. No longer live once a worker has been inside
+/// its engine for longer than `--wedge-timeout`: only a restart helps then.
+pub(crate) fn live(app: &App) -> Result<(), Problem> {
+    let inside = app.pipeline.longest_in_engine();
+    if inside > app.config.wedge_timeout {
+        return Err(Problem::wedged(inside));
+    }
+    Ok(())
+}
+
+/// Ready once a model has warmed up, while at least one of its workers has an engine, and until the drain begins.
+pub(crate) fn ready(app: &App) -> Result<(), Problem> {
+    if app.draining() {
+        return Err(Problem::draining());
+    }
+    app.pipeline
+        .ready_model()
+        .map(|_| ())
+        .ok_or_else(Problem::not_ready)
+}

@@ -1,0 +1,158 @@
+//! `POST /v2/models/{name}[/versions/{version}]/infer`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{Path, Request, State},
+    http::{HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Names, OUTPUT, check_names,
+    request::{self, Infer, JSON_LENGTH},
+    tensor::Input,
+};
+use crate::{
+    app::App,
+    emotion::{CLASSES, Probabilities},
+    engine::Manifest,
+    http::{
+        job::{self, Job},
+        parse,
+        problem::{Failure, Problem},
+        timing::Timing,
+    },
+    image::Face,
+    pipeline::{EncodedImage, Session},
+};
+
+/// Every problem of `/predict`, and 404 for another model.
+pub(crate) async fn infer(
+    State(app): State<Arc<App>>,
+    Path(names): Names,
+    request: Request,
+) -> Result<Response, Problem> {
+    parse::no_encoding(request.headers())?;
+    let json = request::json_length(request.headers())?;
+    let model = job::ready_model(&app)?;
+    check_names(&model.manifest, &names)?;
+    let job = Job::with_model(&app, Arc::clone(&model), request);
+    let job = job.await.map_err(explain_empty_body)?;
+    let Infer { id, input, binary } = job
+        .parse(move |body, max| request::parse(&body, json, max))
+        .await?;
+    let (rows, timing) = match input {
+        Input::Images(images) => {
+            let (answers, timing) = job.answer_each(images, classify).await?;
+            (all_or_first_problem(answers)?, timing)
+        }
+        Input::Faces(faces) => classify_faces(&job, faces).await?,
+    };
+    let response = respond(&model.manifest, id, &rows, binary)?;
+    Ok((Extension(timing), response).into_response())
+}
+
+fn explain_empty_body(mut problem: Problem) -> Problem {
+    if problem.code == "empty_body" {
+        problem.detail = "send an inference request of the Open Inference Protocol".into();
+    }
+    problem
+}
+
+async fn classify(session: Session, image: EncodedImage) -> Result<(Probabilities, Timing), Failure> {
+    let done = session.classify(image).await?;
+    let timing = Timing::of_image(done.decode, None, &[done.face]);
+    Ok((done.face.probabilities, timing))
+}
+
+async fn classify_faces(job: &Job, faces: Vec<Face>) -> Result<(Vec<Probabilities>, Timing), Problem> {
+    let classified = job.session.classify_faces(faces).await?;
+    let mut timing = Timing::of_image(Duration::ZERO, None, &classified);
+    timing.images = classified.len();
+    Ok((classified.iter().map(|face| face.probabilities).collect(), timing))
+}
+
+/// The rows of the output tensor. It has no place for the problem of one image, which names its element instead.
+fn all_or_first_problem(answers: Vec<Result<Probabilities, Problem>>) -> Result<Vec<Probabilities>, Problem> {
+    let several = answers.len() > 1;
+    let number = |(n, answer): (usize, Result<Probabilities, Problem>)| {
+        answer.map_err(|mut problem| {
+            if several {
+                problem.detail = format!("element {n}: {}", problem.detail).into();
+            }
+            problem
+        })
+    };
+    answers.into_iter().enumerate().map(number).collect()
+}
+
+/// The answer in JSON; with `binary` the values follow it as bytes.
+fn respond(
+    model: &Manifest,
+    id: Option<String>,
+    rows: &[Probabilities],
+    binary: bool,
+) -> Result<Response, Problem> {
+    let values = rows.iter().flat_map(|row| *row.values());
+    let mut output = Output {
+        name: OUTPUT,
+        datatype: "FP32",
+        shape: [rows.len(), CLASSES],
+        parameters: None,
+        data: None,
+    };
+    let mut tail = Vec::new();
+    if binary {
+        tail = values.flat_map(f32::to_le_bytes).collect();
+        output.parameters = Some(json!({"binary_data_size": tail.len()}));
+    } else {
+        output.data = Some(values.collect());
+    }
+    let head = Answer {
+        model_name: &model.name,
+        model_version: &model.version,
+        id,
+        outputs: [output],
+    };
+    let mut body = serde_json::to_vec(&head).map_err(|e| Problem::internal(e.to_string()))?;
+    if !binary {
+        let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        return Ok((media, body).into_response());
+    }
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        ),
+        (
+            HeaderName::from_static(JSON_LENGTH),
+            HeaderValue::from(body.len()),
+        ),
+    ];
+    body.append(&mut tail);
+    Ok((headers, body).into_response())
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    outputs: [Output; 1],
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: &'static str,
+    datatype: &'static str,
+    shape: [usize; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Vec<f32>>,
+}
