@@ -103,6 +103,8 @@ pub(super) fn chart<'a, 'b>(
     }
     let mut chart = builder
         .margin(14)
+        // The last label reaches past the frame.
+        .margin_right(30)
         .x_label_area_size(x.space)
         .y_label_area_size(y.space)
         .build_cartesian_2d(x.range, y.range)

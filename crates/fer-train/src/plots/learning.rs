@@ -65,7 +65,7 @@ fn panel(
     let axes = [
         Axis {
             range: first..last,
-            labels: 10,
+            labels: records.len().clamp(2, 10),
             name: "epoch",
             format: |v| format!("{v:.0}"),
             space: 58,

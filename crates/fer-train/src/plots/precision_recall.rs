@@ -72,7 +72,7 @@ fn frames(area: &Area<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
 }
 
 fn frame(area: &Area<'_>, emotion: Emotion, mut curve: Curve, chosen: (f64, f64)) -> Result<(), TrainError> {
-    let caption = format!("{emotion}   AP {:.2}", curve.average);
+    let caption = format!("{emotion}, AP {:.2}", curve.average);
     let axis = |name, space| Axis {
         range: 0.0..1.0,
         labels: 3,
