@@ -10,8 +10,7 @@ use super::values::{address, origin, rate};
 /// Keys, limits, ports, TLS.
 #[derive(Debug, Clone, Args)]
 pub struct AccessArgs {
-    /// File of API keys, one a line, # begins a comment; with it, /predict, /faces, /model, /v2 and /admin want
-    /// one as Authorization: Bearer KEY [default: none, everybody may ask]
+    /// File of API keys, one on each line, # begins a comment; if set, /predict, /faces, /model, /v2 and /admin require Authorization: Bearer KEY [default: none, no authentication]
     #[arg(long, env = "FER_API_KEYS", value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
     /// Requests a second that one client may send, by API key, else by IP address; more get 429 [default: no limit]

@@ -82,7 +82,7 @@ pub struct Config {
     /// Faces that may wait for a worker [default: 4 × the least --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
-    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: 0.15 s of what is answered, but 96 to 288 for each worker; 1024 to 3072 on CUDA]
+    /// Requests with work that may be in flight, from head to answer (but for waiting for the body); more get 503 [default: adaptive: the requests answered in 150 ms, clamped to 96–288 for each worker (1024–3072 on CUDA)]
     #[arg(long, env = "FER_MAX_IN_FLIGHT", value_name = "N", value_parser = count(1 << 16))]
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed (a pause within a body counts as idle after 5 s)
@@ -115,7 +115,7 @@ pub struct Config {
     /// After that, how long requests in flight may take to end
     #[arg(long, env = "FER_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
-    /// How long a worker may be inside the network before /livez says 503, so that the server is started anew
+    /// How long a worker may be inside the network before /livez returns 503, so that the orchestrator restarts the server
     #[arg(long, env = "FER_WEDGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = positive)]
     pub wedge_timeout: Duration,
     /// OpenTelemetry collector that gets a span of each request but probes, OTLP over plain HTTP; needs a build with the
