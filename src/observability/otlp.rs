@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 /// A request that has ended.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code))] // only the exporter reads all fields
 #[derive(Debug)]
 pub(crate) struct RequestSpan<'a> {
     pub(crate) parent: Option<ParentSpan<'a>>,
@@ -28,6 +29,7 @@ pub(crate) struct RequestSpan<'a> {
 }
 
 /// The caller's span; both ids in hexadecimal digits.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code))] // only the exporter reads all fields
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ParentSpan<'a> {
     pub(crate) trace_id: &'a str,
