@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`routes`] | the table of routes and their handlers |
+//! | [`mod@routes`] | the table of routes and their handlers |
 //! | [`layers`] | the layers and their order |
 //! | [`admission`] | the in-flight limit and its permits |
 //! | [`body`] | reading, observing and discarding request bodies |

@@ -1,6 +1,6 @@
 //! A training run: steps, validation, checkpoints, records.
 //!
-//! - [`fit`]: the loop over epochs and steps
+//! - [`mod@fit`]: the loop over epochs and steps
 //! - [`step`]: one step of the optimiser
 //! - [`checkpoint`]: all of a run's state in one file
 //! - [`history`]: the records of its epochs, with [`tensorboard`]
