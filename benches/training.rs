@@ -6,9 +6,10 @@
 
 use std::time::Instant;
 
+use fer_engine::network::{BATCH_NORM_EPSILON, Kernel, LAYERS};
 use fer_train::{
-    BATCH_NORM_EPSILON, Dropout, Kernel, LAYERS, Method, Network, Optimiser, OptimiserStep, Recipe,
-    TrainingPrecision, average, channels_last, cpu_has_bf16, cross_entropy,
+    Dropout, Method, Network, Optimiser, OptimiserStep, Recipe, TrainingPrecision, average, channels_last,
+    cpu_has_bf16, cross_entropy,
 };
 use tch::{Device, Kind, Tensor};
 

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-/// What stops a training command.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    #[error(transparent)]
-    Data(#[from] DataError),
+    /// A bad row of a CSV file; the reader may skip it. Lines count from 1, the header's.
+    #[error("{path}: line {line}: {reason}")]
+    Row {
+        path: PathBuf,
+        line: u64,
+        reason: String,
+    },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
-    /// A checkpoint, weight file or recipe is not what it should be.
+    /// A CSV file, checkpoint, weight file or recipe is not what it should be.
     #[error("{path}: {reason}")]
     Invalid { path: PathBuf, reason: String },
     /// The model folder or the device.
@@ -34,7 +38,7 @@ impl TrainError {
     /// kind) must change, 1 otherwise.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Data(_)
+            Self::Row { .. }
             | Self::Invalid { .. }
             | Self::Usage(_)
             | Self::Engine(fer_engine::EngineError::Invalid { .. }) => 2,
@@ -55,27 +59,5 @@ impl TrainError {
             path: path.clone(),
             reason,
         }
-    }
-}
-
-/// Why a CSV file cannot be used. The text names the file, the line if there is one, and the reason.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// A row is bad; the reader may skip it. Lines count from 1, the header's.
-    #[error("{}: line {line}: {reason}", .path.display())]
-    Row {
-        path: PathBuf,
-        line: u64,
-        reason: String,
-    },
-    /// The file as a whole is bad, or the predictions cannot be written.
-    #[error("{0}")]
-    File(String),
-}
-
-impl DataError {
-    /// `FILE: REASON`.
-    pub(crate) fn file(path: &Path, reason: impl std::fmt::Display) -> Self {
-        Self::File(format!("{}: {reason}", path.display()))
     }
 }

@@ -13,6 +13,12 @@
 //!
 //! The public items are the ones that `benches/training.rs` and `tests/train` use.
 
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "a program: nothing but its own bench and tests uses the public items"
+)]
+
 mod augment;
 mod cli;
 mod commands;
@@ -30,8 +36,6 @@ mod network;
 mod optim;
 mod output;
 mod plots;
-#[cfg(test)]
-mod random_folder;
 mod recipe;
 mod run;
 mod score;
@@ -44,17 +48,11 @@ use clap::Parser;
 pub use augment::plain;
 pub use distill::cross_entropy;
 use error::TrainError;
-pub use network::{
-    BATCH_NORM_EPSILON, Kernel, LAYERS, Network, TrainingPrecision, channels_last, cpu_has_bf16, to_batch,
-};
+pub use network::{Network, TrainingPrecision, channels_last, cpu_has_bf16, to_batch};
 pub use optim::{Optimiser, OptimiserStep, average};
-#[cfg(test)]
-pub(crate) use random_folder::random_folder;
 pub use recipe::{Dropout, Method, Recipe};
 pub use run::{load_average, load_network};
 
-/// The program.
-#[must_use]
 pub fn run() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Fit(args) => commands::run_fit(&args),
@@ -62,11 +60,8 @@ pub fn run() -> ExitCode {
         cli::Command::Predict(args) => commands::run_predict(&args),
         cli::Command::Export(args) => commands::run_export(&args),
     };
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(e) => {
-            output::say(&format!("error: {e}"));
-            ExitCode::from(e.exit_code())
-        }
-    }
+    ExitCode::from(done.unwrap_or_else(|e| {
+        output::say(&format!("error: {e}"));
+        e.exit_code()
+    }))
 }

@@ -4,7 +4,7 @@
 use tch::{TchError, Tensor};
 
 use crate::{
-    network::{Named, Network},
+    network::{self, Named, Network},
     recipe::Method,
 };
 
@@ -15,15 +15,13 @@ const ADAM_EPSILON: f64 = 1e-7;
 /// An optimiser's state for every parameter of a network.
 #[derive(Debug)]
 pub struct Optimiser {
-    momentum: Vec<Named>,
+    pub(crate) momentum: Vec<Named>,
     /// Averaged squared gradients; Adam only, else empty.
-    squares: Vec<Named>,
+    pub(crate) squares: Vec<Named>,
 }
 
-/// The numbers of one step.
 #[derive(Debug, Clone, Copy)]
 pub struct OptimiserStep {
-    /// Learning rate.
     pub rate: f64,
     /// Momentum (Adam: β₁), 0–1.
     pub momentum: f64,
@@ -34,23 +32,8 @@ pub struct OptimiserStep {
 }
 
 impl Optimiser {
-    /// Zero momentum.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn new(network: &Network, method: Method) -> Result<Self, TchError> {
-        let zeros = || {
-            network
-                .parameters()
-                .iter()
-                .map(|p| {
-                    Ok(Named {
-                        name: p.name.clone(),
-                        tensor: p.tensor.f_detach()?.f_zeros_like()?,
-                    })
-                })
-                .collect::<Result<Vec<_>, TchError>>()
-        };
+        let zeros = || network::map(network.parameters(), |p| p.f_detach()?.f_zeros_like());
         Ok(Self {
             momentum: zeros()?,
             squares: match method {
@@ -60,23 +43,10 @@ impl Optimiser {
         })
     }
 
-    /// The momentum by parameter.
-    pub(crate) fn momentum(&self) -> &[Named] {
-        &self.momentum
-    }
-
-    /// Adam's averaged squared gradients by parameter; empty for SGD.
-    pub(crate) fn squares(&self) -> &[Named] {
-        &self.squares
-    }
-
     /// One step along the gradients, which are then cleared.
     ///
     /// SGD: `v ← µv + (g + λw)`, `w ← w − η(g + λw + µv)` (Sutskever et al. 2013, as PyTorch writes it). Adam:
     /// Kingma and Ba 2015, the decay as part of the gradient.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn step(&mut self, network: &Network, step: OptimiserStep) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (i, (p, v)) in network.parameters().iter().zip(&mut self.momentum).enumerate() {
@@ -134,9 +104,6 @@ fn decays(name: &str) -> bool {
 
 /// Moves every tensor of `average` towards `network`: `a ← d·a + (1 − d)·w`, with a smaller `d` at the start
 /// so that the random first weights are soon forgotten.
-///
-/// # Errors
-/// libtorch failed.
 pub fn average(average: &Network, network: &Network, decay: f64, step: u64) -> Result<(), TchError> {
     let _no_grad = tch::no_grad_guard();
     #[allow(clippy::cast_precision_loss)]

@@ -1,4 +1,4 @@
-//! Standard output and standard error.
+//! Standard output, standard error and files.
 
 use std::{io::Write, path::Path};
 
@@ -7,6 +7,11 @@ use crate::error::TrainError;
 /// Writes one line to standard error. A closed stream does not stop a training run.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Replaces a file; a failure leaves the one that was there.
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), TrainError> {
+    fer_engine::files::replace(path, |f| f.write_all(content)).map_err(TrainError::file(path))
 }
 
 /// Writes a command's result to standard output.

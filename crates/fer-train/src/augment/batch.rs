@@ -7,7 +7,6 @@ use super::view;
 use crate::{data::Dataset, error::TrainError, recipe::Recipe};
 use fer_image::PIXELS;
 
-/// Scaled pixels and labels of a step.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// 2,304 a row.
@@ -33,8 +32,8 @@ impl Batch {
         for (row, out) in rows.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
             let mirror = mirrored(recipe, epoch, *row, &mut rng);
             let (how, input) = (&recipe.augmentation, &recipe.input);
-            view(train.face(*row), mirror, how, input, &mut rng, out).map_err(TrainError::Draw)?;
-            labels.push(i64::from(train.label(*row) as u8));
+            view(&train.faces[*row], mirror, how, input, &mut rng, out).map_err(TrainError::Draw)?;
+            labels.push(i64::from(train.labels[*row] as u8));
         }
         if mixup > 0.0 {
             mix(&mut pixels, mixup, &mut rng);
@@ -60,7 +59,6 @@ fn mix(pixels: &mut [f32], share: f64, rng: &mut impl Rng) {
     }
 }
 
-/// Whether this epoch's view of a row is mirrored.
 fn mirrored(recipe: &Recipe, epoch: u32, row: usize, rng: &mut impl Rng) -> bool {
     if (recipe.augmentation.flip - 0.5).abs() < f64::EPSILON {
         (seed_for(recipe.seed, 0, row + 1) ^ i64::from(epoch)) & 1 == 1

@@ -6,11 +6,9 @@ use image::{ExtendedColorType, GrayImage, codecs::jpeg::JpegEncoder, imageops};
 
 use fer_image::{Face, Limits, LumaImage, PIXELS, SIDE, decode};
 
-/// Position of a face's centre, in pixels.
 #[allow(clippy::cast_precision_loss)]
 pub(super) const CENTRE: f32 = (SIDE as f32 - 1.0) / 2.0;
 
-/// A change to a face.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Change {
     /// Pixels to the right and downwards; the border's pixels are repeated.

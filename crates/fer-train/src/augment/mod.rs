@@ -1,8 +1,4 @@
 //! Random views of the training faces.
-//!
-//! - [`change`]: changes to a face, with their strength
-//! - [`mod@view`]: one face → one random view of it
-//! - [`batch`]: the views of a step
 
 mod batch;
 mod change;

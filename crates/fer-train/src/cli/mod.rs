@@ -1,14 +1,14 @@
 //! The flags of `fer-train`.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{data::Usage, error::TrainError, network::TrainingPrecision, recipe::Recipe};
+use crate::{data::Usage, error::TrainError, export::Identity, network::TrainingPrecision, recipe::Recipe};
 
 mod shared;
 
-pub(crate) use shared::{EngineArgs, IdentityArgs, MachineArgs, RowArgs};
+pub(crate) use shared::{EngineArgs, MachineArgs, RowArgs};
 
 /// Trains the network of "Convolutional Neural Networks for Facial Expression Recognition" on FER2013, and
 /// measures it.
@@ -19,7 +19,6 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train: checkpoints, records and at the end a model folder in --out
@@ -38,7 +37,6 @@ pub(crate) enum Command {
     Export(ExportArgs),
 }
 
-/// `fit`.
 #[derive(Debug, Args)]
 pub(crate) struct FitArgs {
     /// Training rows: columns emotion,pixels; with a Usage column only the Training rows
@@ -56,8 +54,8 @@ pub(crate) struct FitArgs {
     pub(crate) resume: bool,
     /// default, single (the default without teachers), quick, published (the recipe behind the published 62 %), or a JSON file: a recipe (missing fields
     /// have their default) or a model.json (the recipe of that model) [default: default]
-    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE", value_parser = recipe_source)]
-    pub(crate) recipe: Option<RecipeSource>,
+    #[arg(long, env = "FER_RECIPE", value_name = "NAME|FILE")]
+    pub(crate) recipe: Option<String>,
     /// The same as --recipe quick
     #[arg(long, env = "FER_QUICK")]
     pub(crate) quick: bool,
@@ -88,10 +86,9 @@ pub(crate) struct FitArgs {
     #[command(flatten)]
     pub(crate) rows: RowArgs,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) identity: Identity,
 }
 
-/// `eval`.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     /// Model folder
@@ -135,7 +132,6 @@ pub(crate) struct EvalArgs {
     pub(crate) rows: RowArgs,
 }
 
-/// `predict`.
 #[derive(Debug, Args)]
 pub(crate) struct PredictArgs {
     /// Model folder
@@ -153,7 +149,6 @@ pub(crate) struct PredictArgs {
     pub(crate) machine: MachineArgs,
 }
 
-/// `export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// best.safetensors or last.safetensors of a run
@@ -175,7 +170,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) rows: RowArgs,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) identity: Identity,
 }
 
 /// `--precision`.
@@ -190,7 +185,6 @@ pub(crate) enum TrainingPrecisionRequest {
 }
 
 impl TrainingPrecisionRequest {
-    /// The number format on that device.
     pub(crate) fn resolve(self, device: tch::Device) -> TrainingPrecision {
         match self {
             Self::Auto => TrainingPrecision::detect(device),
@@ -198,33 +192,6 @@ impl TrainingPrecisionRequest {
             Self::F32 => TrainingPrecision::F32,
         }
     }
-}
-
-/// `--recipe`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RecipeSource {
-    /// The one for the best model.
-    Default,
-    /// [`Recipe::single`].
-    Single,
-    /// [`Recipe::quick`].
-    Quick,
-    /// [`Recipe::published`].
-    Published,
-    /// A file.
-    File(PathBuf),
-}
-
-/// Any other word is a file; a missing one is reported when it is read.
-#[allow(clippy::unnecessary_wraps)] // the signature clap asks for
-fn recipe_source(text: &str) -> Result<RecipeSource, std::convert::Infallible> {
-    Ok(match text {
-        "default" => RecipeSource::Default,
-        "single" => RecipeSource::Single,
-        "quick" => RecipeSource::Quick,
-        "published" => RecipeSource::Published,
-        path => RecipeSource::File(path.into()),
-    })
 }
 
 impl FitArgs {
@@ -237,13 +204,13 @@ impl FitArgs {
                     .to_owned(),
             ));
         }
-        let mut recipe = match &self.recipe {
+        let mut recipe = match self.recipe.as_deref() {
             _ if self.quick => Recipe::quick(),
-            None | Some(RecipeSource::Default) => Recipe::default(),
-            Some(RecipeSource::Single) => Recipe::single(),
-            Some(RecipeSource::Quick) => Recipe::quick(),
-            Some(RecipeSource::Published) => Recipe::published(),
-            Some(RecipeSource::File(path)) => Recipe::from_file(path)?,
+            None | Some("default") => Recipe::default(),
+            Some("single") => Recipe::single(),
+            Some("quick") => Recipe::quick(),
+            Some("published") => Recipe::published(),
+            Some(path) => Recipe::from_file(Path::new(path))?,
         };
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.distillation.epochs = self.epochs.unwrap_or(recipe.distillation.epochs);
@@ -252,11 +219,6 @@ impl FitArgs {
         recipe.seed = self.seed.unwrap_or(recipe.seed);
         recipe.check().map_err(TrainError::Usage)?;
         Ok(recipe)
-    }
-
-    /// Time between checkpoints within an epoch.
-    pub(crate) const fn checkpoint_every(&self) -> Duration {
-        Duration::from_secs(self.checkpoint_seconds)
     }
 }
 

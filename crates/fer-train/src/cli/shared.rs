@@ -1,11 +1,10 @@
 //! Flags that several subcommands have.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
+use clap::Args;
 
-use crate::{data::Options, error::TrainError, export::Identity, output::say};
+use crate::{error::TrainError, output::say};
 use fer_engine::{Chosen, DeviceRequest, EngineRequest, ModelFolder, PrecisionRequest};
 
-/// What to run the network with.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct EngineArgs {
     /// As in the server: torchscript, packed, or auto for the fastest that agrees with TorchScript
@@ -29,7 +28,6 @@ impl EngineArgs {
     }
 }
 
-/// Where to compute.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct MachineArgs {
     /// auto, cpu, cuda or cuda:N
@@ -52,38 +50,9 @@ impl MachineArgs {
     }
 }
 
-/// How to read rows.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct RowArgs {
     /// Skip bad rows and say how many, instead of stopping at the first
     #[arg(long, env = "FER_SKIP_BAD_ROWS")]
     pub(crate) skip_bad_rows: bool,
-}
-
-impl RowArgs {
-    pub(crate) const fn options(self) -> Options {
-        Options {
-            skip_bad_rows: self.skip_bad_rows,
-        }
-    }
-}
-
-/// What to call the model.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct IdentityArgs {
-    /// Name written into model.json
-    #[arg(long, env = "FER_MODEL_NAME", default_value = "fer2013", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model_name: String,
-    /// Version written into model.json
-    #[arg(long, env = "FER_MODEL_VERSION", default_value = "1", value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model_version: String,
-}
-
-impl IdentityArgs {
-    pub(crate) fn identity(&self) -> Identity {
-        Identity {
-            name: self.model_name.clone(),
-            version: self.model_version.clone(),
-        }
-    }
 }

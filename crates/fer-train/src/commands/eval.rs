@@ -34,13 +34,12 @@ struct Printed<'a> {
     robustness: Option<&'a Robustness>,
 }
 
-/// Scores a model folder through the engine that serves it.
 pub(crate) fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let mut folder = ModelFolder::open(&args.model)?;
     // Before the rows go through the network, which takes a while.
     let records = records(args)?;
-    let data = load(&args.data, args.usage, args.rows.options())?;
+    let data = load(&args.data, args.usage, args.rows.skip_bad_rows)?;
     if args.fit_temperature && data.len() < temperature::LEAST_ROWS {
         return Err(TrainError::Usage(format!(
             "--fit-temperature: {} rows are too few for a temperature, at least {} are needed",
@@ -51,7 +50,7 @@ pub(crate) fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let train = args
         .train
         .as_deref()
-        .map(|p| load_set(p, Usage::Training, args.rows.options()))
+        .map(|p| load_set(p, Usage::Training, args.rows.skip_bad_rows))
         .transpose()?;
     if args.fit_temperature {
         folder = fit_temperature(args, &folder, &data, device)?;
@@ -111,7 +110,6 @@ pub(crate) fn run_eval(args: &EvalArgs) -> Result<u8, TrainError> {
     Ok(0)
 }
 
-/// Prints one JSON object or the tables.
 fn show(json: bool, report: &ScoreReport, robustness: Option<&Robustness>) -> Result<(), TrainError> {
     if json {
         let text = serde_json::to_string(&Printed { report, robustness });
@@ -140,7 +138,6 @@ fn fit_temperature(
     Ok(ModelFolder::open(&args.model)?)
 }
 
-/// Writes `model.json` and the card.
 fn write(manifest: &Manifest, folder: &Path) -> Result<(), TrainError> {
     manifest.write(folder)?;
     card::write(manifest, folder)

@@ -11,13 +11,13 @@ use crate::{
     run::load_average,
 };
 
-/// Writes the model folder of a checkpoint.
 pub(crate) fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
     // Rows are read before the export: a bad CSV is reported before anything is written.
     args.machine.apply()?;
     let load = |path: &Option<PathBuf>, usage| {
         let path = path.as_deref();
-        path.map(|p| load_set(p, usage, args.rows.options())).transpose()
+        path.map(|p| load_set(p, usage, args.rows.skip_bad_rows))
+            .transpose()
     };
     let data = load(&args.data, Usage::PublicTest)?;
     let train = load(&args.int8_data, Usage::Training)?;
@@ -31,7 +31,12 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<u8, TrainError> {
         state: &state,
         records: &records,
     };
-    let identity = args.identity.identity();
-    write_folder(&finished, &identity, data.as_ref(), train.as_ref(), &args.out)?;
+    write_folder(
+        &finished,
+        &args.identity,
+        data.as_ref(),
+        train.as_ref(),
+        &args.out,
+    )?;
     Ok(0)
 }

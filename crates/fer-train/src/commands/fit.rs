@@ -1,8 +1,11 @@
 //! `fer-train fit`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use super::stages;
@@ -21,7 +24,6 @@ use crate::{
 /// Exit code of a command stopped with Ctrl-C, as shells give it.
 const STOPPED: u8 = 130;
 
-/// Trains, then writes the model folder `out/model`.
 pub(crate) fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
     let recipe = args.recipe()?;
     let device = args.machine.apply()?;
@@ -29,7 +31,7 @@ pub(crate) fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
     let split = load_split(
         &args.train,
         args.valid.as_deref(),
-        args.rows.options(),
+        args.rows.skip_bad_rows,
         recipe.seed,
     )?;
     check_rows(&split)?;
@@ -40,12 +42,12 @@ pub(crate) fn run_fit(args: &FitArgs) -> Result<u8, TrainError> {
         out: args.out.clone(),
         precision,
         device,
-        checkpoint_every: args.checkpoint_every(),
+        checkpoint_every: Duration::from_secs(args.checkpoint_seconds),
         resume: args.resume,
         init: args.init.clone(),
         stop: &stop,
     };
-    let finished = stages::run(&split, &recipe, &run, &args.identity.identity())?;
+    let finished = stages::run(&split, &recipe, &run, &args.identity)?;
     Ok(finished.map_or(STOPPED, |()| 0))
 }
 
@@ -75,7 +77,6 @@ fn check_rows(split: &Split) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The work ahead, in one line.
 fn plan(split: &Split, recipe: &Recipe, precision: TrainingPrecision, device: tch::Device) -> String {
     let teachers = match recipe.distillation.teachers {
         0 => String::new(),

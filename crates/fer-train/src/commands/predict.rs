@@ -9,7 +9,6 @@ use crate::{
 };
 use fer_engine::ModelFolder;
 
-/// Fills in `emotion` for a CSV that has only `pixels`.
 pub(crate) fn run_predict(args: &PredictArgs) -> Result<u8, TrainError> {
     let device = args.machine.apply()?;
     let mut engine = args

@@ -1,6 +1,6 @@
 //! The stages of a recipe: its teachers, one after the other, then the network that is distilled from them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     data::Split,
@@ -9,14 +9,10 @@ use crate::{
     export::{Finished, Identity, card, write_folder},
     output::say,
     recipe::{self, Recipe},
-    run::{
-        BEST, EpochRecord, FitOutcome, LAST, METRICS, Run, fit, load_average, read_records,
-        refuse_to_overwrite,
-    },
+    run::{BEST, EpochRecord, LAST, METRICS, Run, fit, load_average, read_records, refuse_to_overwrite},
 };
 use fer_engine::{FILE_MANIFEST, FILE_SAFETENSORS, ModelFolder};
 
-/// The model's folder within a run's.
 const MODEL: &str = "model";
 
 /// Runs all stages and writes each network's model folder. Every teacher is a run of its own, in `teacher-1`, `teacher-2`, …
@@ -37,12 +33,15 @@ pub(super) fn run(
     }
     if !run.resume {
         // For all stages, before the first of them takes its hours.
-        (0..count)
-            .map(|which| folder(&run.out, which))
-            .chain([run.out.clone()])
-            .try_for_each(|out| refuse_to_overwrite(&out))?;
+        folders(&run.out, count).try_for_each(|out| refuse_to_overwrite(&out))?;
     }
-    let mut folders = Vec::new();
+    let stage = Stage {
+        split,
+        recipe,
+        run,
+        identity,
+    };
+    let mut models = Vec::new();
     let mut records = Vec::new();
     for which in 0..count {
         let out = folder(&run.out, which);
@@ -61,25 +60,24 @@ pub(super) fn run(
                 ..run.clone()
             };
             let identity = Identity {
-                name: format!("{}-teacher-{number}", identity.name),
-                version: identity.version.clone(),
+                model_name: format!("{}-teacher-{number}", identity.model_name),
+                ..identity.clone()
             };
             let stage = Stage {
-                split,
                 recipe: &recipe,
                 run: &run,
                 identity: &identity,
-                earlier: &[],
+                ..stage
             };
-            if stage.run(&mut Teachers::default())?.is_none() {
+            if stage.run(&[], &mut Teachers::default())?.is_none() {
                 return Ok(None);
             }
         }
         records.extend(read_records(&out.join(METRICS))?);
-        folders.push(out.join(MODEL));
+        models.push(out.join(MODEL));
     }
     let mut run = run.clone();
-    if let Some(first) = folders.first() {
+    if let Some(first) = models.first() {
         run.init = Some(first.join(FILE_SAFETENSORS));
         run.resume &= run.out.join(LAST).exists();
         say(&format!(
@@ -88,25 +86,21 @@ pub(super) fn run(
         ));
     }
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-    let mut teachers = Teachers::load(&folders, run.device, threads)?;
-    let stage = Stage {
-        split,
-        recipe,
-        run: &run,
-        identity,
-        earlier: &records,
-    };
-    stage.run(&mut teachers)
+    let mut teachers = Teachers::load(&models, run.device, threads)?;
+    Stage { run: &run, ..stage }.run(&records, &mut teachers)
+}
+
+/// The folders of all stages of a run in `out`, in their order.
+fn folders(out: &Path, teachers: u32) -> impl Iterator<Item = PathBuf> {
+    let last = [out.to_owned()];
+    (0..teachers).map(move |which| folder(out, which)).chain(last)
 }
 
 /// The records of all stages of a run in `out`; none if those of one stage are missing, because the time of the others is
 /// not the run's.
 pub(super) fn records(out: &Path, recipe: &Recipe) -> Result<Vec<EpochRecord>, TrainError> {
-    let files: Vec<_> = (0..recipe.distillation.teachers)
-        .map(|which| folder(out, which))
-        .chain([out.to_owned()])
-        .map(|folder| folder.join(METRICS))
-        .collect();
+    let folders = folders(out, recipe.distillation.teachers);
+    let files: Vec<_> = folders.map(|folder| folder.join(METRICS)).collect();
     let mut records = Vec::new();
     if files.iter().all(|f| f.is_file()) {
         for file in files {
@@ -141,49 +135,34 @@ fn is_finished(out: &Path, recipe: &Recipe, split: &Split) -> Result<bool, Train
     ))
 }
 
-/// One network's run.
 struct Stage<'a> {
     split: &'a Split,
     recipe: &'a Recipe,
     run: &'a Run<'a>,
     identity: &'a Identity,
-    /// Records of the stages before.
-    earlier: &'a [EpochRecord],
 }
 
 impl Stage<'_> {
-    /// Trains and writes the model folder; `None` if it was stopped.
-    fn run(&self, teachers: &mut Teachers) -> Result<Option<()>, TrainError> {
+    /// Trains and writes the model folder; `None` if it was stopped. `earlier` are the records of the stages before.
+    fn run(&self, earlier: &[EpochRecord], teachers: &mut Teachers) -> Result<Option<()>, TrainError> {
         let out = &self.run.out;
-        let best = match fit(self.split, self.recipe, self.run, teachers)? {
-            FitOutcome::Finished(best) => best,
-            FitOutcome::Stopped { epoch, step } => {
-                say(&format!(
-                    "stopped after epoch {epoch}, step {step}; the state is in {}: the same command with --resume goes on",
-                    out.join(LAST).display()
-                ));
-                return Ok(None);
-            }
+        let Some(best) = fit(self.split, self.recipe, self.run, teachers)? else {
+            return Ok(None);
         };
         say(&format!(
             "best: epoch {} with validation accuracy {:.4}",
             best.epoch, best.accuracy
         ));
         let (network, state) = load_average(&out.join(BEST))?;
-        let records = [self.earlier, &read_records(&out.join(METRICS))?].concat();
+        let records = [earlier, &read_records(&out.join(METRICS))?].concat();
         let finished = Finished {
             network: &network,
             state: &state,
             records: &records,
         };
         let Split { train, valid } = self.split;
-        write_folder(
-            &finished,
-            self.identity,
-            Some(valid),
-            Some(train),
-            &out.join(MODEL),
-        )?;
+        let model = out.join(MODEL);
+        write_folder(&finished, self.identity, Some(valid), Some(train), &model)?;
         Ok(Some(()))
     }
 }

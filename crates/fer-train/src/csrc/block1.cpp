@@ -123,24 +123,21 @@ INLINE void backward(const float *pictures, size_t n, const T *grad, const uint8
 
 extern "C" {
 
-CLONES void fer_block1_forward_f32(const float *pictures, size_t n, const float *weight, const float *bias, float *out,
-                                   uint8_t *which) {
-  forward(pictures, n, weight, bias, out, which);
+// `out` and `grad` hold float, or with `bf16` the bits of bfloat16.
+CLONES void fer_block1_forward(const float *pictures, size_t n, const float *weight, const float *bias, void *out,
+                               uint8_t *which, bool bf16) {
+  if (bf16)
+    forward(pictures, n, weight, bias, static_cast<uint16_t *>(out), which);
+  else
+    forward(pictures, n, weight, bias, static_cast<float *>(out), which);
 }
 
-CLONES void fer_block1_forward_bf16(const float *pictures, size_t n, const float *weight, const float *bias,
-                                    uint16_t *out, uint8_t *which) {
-  forward(pictures, n, weight, bias, out, which);
-}
-
-CLONES void fer_block1_backward_f32(const float *pictures, size_t n, const float *grad, const uint8_t *which,
-                                    float *sum) {
-  backward(pictures, n, grad, which, sum);
-}
-
-CLONES void fer_block1_backward_bf16(const float *pictures, size_t n, const uint16_t *grad, const uint8_t *which,
-                                     float *sum) {
-  backward(pictures, n, grad, which, sum);
+CLONES void fer_block1_backward(const float *pictures, size_t n, const void *grad, const uint8_t *which, float *sum,
+                                bool bf16) {
+  if (bf16)
+    backward(pictures, n, static_cast<const uint16_t *>(grad), which, sum);
+  else
+    backward(pictures, n, static_cast<const float *>(grad), which, sum);
 }
 
 }

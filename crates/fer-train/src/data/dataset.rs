@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
 
 use super::{Reader, Skipped, Usage, counted};
-use crate::error::DataError;
+use crate::error::TrainError;
 use fer_engine::{
     emotion::{CLASSES, Emotion},
     folder::Rows,
@@ -19,12 +19,12 @@ use fer_image::PIXELS;
 #[derive(Debug, Clone)]
 pub(crate) struct Dataset {
     path: PathBuf,
-    faces: Vec<[u8; PIXELS]>,
-    labels: Vec<Emotion>,
-    skipped: Skipped,
+    /// Never empty; in the order of the file, as the labels are.
+    pub(crate) faces: Vec<[u8; PIXELS]>,
+    pub(crate) labels: Vec<Emotion>,
+    pub(super) skipped: Skipped,
 }
 
-/// The rows of a run.
 #[derive(Debug)]
 pub(crate) struct Split {
     pub(crate) train: Dataset,
@@ -32,7 +32,6 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    /// See [`Dataset::fingerprint`].
     pub(crate) fn fingerprint(&self) -> Rows {
         Dataset::fingerprint(&self.train, &self.valid)
     }
@@ -40,11 +39,7 @@ impl Split {
 
 impl Dataset {
     /// Reads the labelled rows of a file, all of them or those of one [`Usage`].
-    ///
-    /// # Errors
-    /// [`DataError`] as [`Reader`] gives it; also if there is no `emotion` column, no `Usage` column although
-    /// a set is asked for, or no row left.
-    pub(crate) fn collect(reader: Reader, usage: Option<Usage>) -> Result<Self, DataError> {
+    pub(crate) fn collect(reader: Reader, usage: Option<Usage>) -> Result<Self, TrainError> {
         let [data] = Self::collect_sets(reader, [usage])?;
         Ok(data)
     }
@@ -53,12 +48,10 @@ impl Dataset {
     pub(crate) fn collect_sets<const N: usize>(
         mut reader: Reader,
         sets: [Option<Usage>; N],
-    ) -> Result<[Self; N], DataError> {
-        let path = reader.path().to_owned();
-        let no_column = |column| {
-            let reason = format!("the file has no `{column}` column, which is needed here");
-            DataError::file(&path, reason)
-        };
+    ) -> Result<[Self; N], TrainError> {
+        let path = reader.path.clone();
+        let invalid = TrainError::invalid(&path);
+        let no_column = |column| invalid(format!("the file has no `{column}` column, which is needed here"));
         if sets.iter().any(Option::is_some) && !reader.has_usage() {
             return Err(no_column("Usage"));
         }
@@ -82,9 +75,9 @@ impl Dataset {
             }
         }
         for (data, set) in all.iter_mut().zip(sets) {
-            data.skipped = reader.skipped().clone();
+            data.skipped = reader.skipped.clone();
             if data.faces.is_empty() {
-                return Err(DataError::file(&path, no_rows(set, &data.skipped)));
+                return Err(invalid(no_rows(set, &data.skipped)));
             }
             data.faces.shrink_to_fit();
             data.labels.shrink_to_fit();
@@ -95,11 +88,8 @@ impl Dataset {
     /// Splits off one row in `parts` for validation: of each label as near to that share as whole rows
     /// allow, and at least one where there are two. A row whose face another row has is never held out, so
     /// that no face is on both sides. The choice depends on `seed` alone; both sides keep the
-    /// file's order, and the second is the one held out.
-    ///
-    /// # Errors
-    /// If a side would have no rows.
-    pub(crate) fn hold_out(mut self, parts: usize, seed: u64) -> Result<Split, DataError> {
+    /// file's order. An error if a side would have no rows.
+    pub(crate) fn hold_out(mut self, parts: usize, seed: u64) -> Result<Split, TrainError> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut held = vec![false; self.len()];
         let mut seen: HashMap<&[u8; PIXELS], u32> = HashMap::new();
@@ -119,14 +109,13 @@ impl Dataset {
         }
         let rows = held.iter().filter(|h| **h).count();
         if rows == 0 || rows == self.len() {
-            let rows = self.len();
-            let reason = format!(
-                "too few rows ({rows}, or their faces are there twice) to hold one in {parts} out for validation; name a validation file"
-            );
-            return Err(DataError::file(&self.path, reason));
+            return Err(TrainError::invalid(&self.path)(format!(
+                "too few rows ({}, or their faces are there twice) to hold one in {parts} out for validation; name a validation file",
+                self.len()
+            )));
         }
         let pick = |i: &usize| held[*i];
-        let out = Self {
+        let valid = Self {
             path: self.path.clone(),
             faces: (0..self.len()).filter(pick).map(|i| self.faces[i]).collect(),
             labels: (0..self.len()).filter(pick).map(|i| self.labels[i]).collect(),
@@ -137,8 +126,7 @@ impl Dataset {
         self.faces.retain(|_| stays.next().unwrap_or(true));
         let mut stays = held.iter().map(|h| !h);
         self.labels.retain(|_| stays.next().unwrap_or(true));
-        let (train, valid) = (self, out);
-        Ok(Split { train, valid })
+        Ok(Split { train: self, valid })
     }
 
     /// Hash and number of the rows of a run, by which it knows its own rows again.
@@ -158,33 +146,8 @@ impl Dataset {
         }
     }
 
-    /// The number of rows; never 0.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a data set without rows is an error of `collect`"
-    )]
     pub(crate) fn len(&self) -> usize {
         self.faces.len()
-    }
-
-    /// The pixels of row `i`, which must be below [`Dataset::len`].
-    pub(crate) fn face(&self, i: usize) -> &[u8; PIXELS] {
-        &self.faces[i]
-    }
-
-    /// The label of row `i`, which must be below [`Dataset::len`].
-    pub(crate) fn label(&self, i: usize) -> Emotion {
-        self.labels[i]
-    }
-
-    /// All pixels, in the order of the file.
-    pub(crate) fn faces(&self) -> &[[u8; PIXELS]] {
-        &self.faces
-    }
-
-    /// All labels, in the order of the file.
-    pub(crate) fn labels(&self) -> &[Emotion] {
-        &self.labels
     }
 
     /// Rows of each label, in the order of [`Emotion::ALL`].
@@ -194,11 +157,6 @@ impl Dataset {
             counts[label.index()] += 1;
         }
         counts
-    }
-
-    /// The bad rows that were skipped.
-    pub(crate) fn skipped(&self) -> &Skipped {
-        &self.skipped
     }
 }
 
@@ -210,7 +168,7 @@ pub(crate) fn class_counts_line(counts: &[usize; CLASSES]) -> String {
 
 fn no_rows(usage: Option<Usage>, skipped: &Skipped) -> String {
     let mut text = match usage {
-        Some(usage) => format!("the file has no rows with Usage {usage}"),
+        Some(usage) => format!("the file has no rows with Usage {usage:?}"),
         None if skipped.count > 0 => "the file has no good rows".to_owned(),
         None => "the file has a header but no rows".to_owned(),
     };

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use super::{Dataset, Options, Reader, Split, Usage};
-use crate::{error::DataError, output::say};
+use super::{Dataset, Reader, Split, Usage};
+use crate::{error::TrainError, output::say};
 
 /// The labelled rows of a file, of one set or all of them. Says which rows were skipped.
-pub(crate) fn load(path: &Path, usage: Option<Usage>, options: Options) -> Result<Dataset, DataError> {
-    let data = Dataset::collect(Reader::open(path, options)?, usage)?;
+pub(crate) fn load(path: &Path, usage: Option<Usage>, skip_bad_rows: bool) -> Result<Dataset, TrainError> {
+    let data = Dataset::collect(Reader::open(path, skip_bad_rows)?, usage)?;
     say_skipped(path, &data);
     Ok(data)
 }
 
 /// The labelled rows of one set where the file has a `Usage` column, else all of them.
-pub(crate) fn load_set(path: &Path, usage: Usage, options: Options) -> Result<Dataset, DataError> {
-    let reader = Reader::open(path, options)?;
+pub(crate) fn load_set(path: &Path, usage: Usage, skip_bad_rows: bool) -> Result<Dataset, TrainError> {
+    let reader = Reader::open(path, skip_bad_rows)?;
     let usage = reader.has_usage().then_some(usage);
     let data = Dataset::collect(reader, usage)?;
     say_skipped(path, &data);
@@ -26,16 +26,16 @@ pub(crate) fn load_set(path: &Path, usage: Usage, options: Options) -> Result<Da
 pub(crate) fn load_split(
     train: &Path,
     valid: Option<&Path>,
-    options: Options,
+    skip_bad_rows: bool,
     seed: u64,
-) -> Result<Split, DataError> {
+) -> Result<Split, TrainError> {
     if let Some(valid) = valid {
         return Ok(Split {
-            train: load_set(train, Usage::Training, options)?,
-            valid: load_set(valid, Usage::PublicTest, options)?,
+            train: load_set(train, Usage::Training, skip_bad_rows)?,
+            valid: load_set(valid, Usage::PublicTest, skip_bad_rows)?,
         });
     }
-    let reader = Reader::open(train, options)?;
+    let reader = Reader::open(train, skip_bad_rows)?;
     if reader.has_usage() {
         let sets = [Some(Usage::Training), Some(Usage::PublicTest)];
         let [data, valid] = Dataset::collect_sets(reader, sets)?;
@@ -48,7 +48,7 @@ pub(crate) fn load_split(
 }
 
 fn say_skipped(path: &Path, data: &Dataset) {
-    let skipped = data.skipped();
+    let skipped = &data.skipped;
     if skipped.count > 0 {
         let path = path.display();
         say(&format!("{path}: {} bad rows skipped, the first:", skipped.count));

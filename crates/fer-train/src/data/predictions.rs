@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Options, Reader, counted};
-use crate::error::DataError;
+use super::{Reader, counted};
+use crate::error::TrainError;
 use fer_engine::emotion::Probabilities;
 use fer_image::Face;
 
@@ -17,16 +17,17 @@ use fer_image::Face;
 /// Other columns of `data` are ignored. Answers are matched to rows by position, so a bad row stops the run. `out` is
 /// replaced at the end; a run that fails leaves the file that was there. A pipe or device as `out` (`/dev/stdout`) is
 /// written to while the rows are read.
-pub(crate) fn write_predictions<E: From<DataError>>(
+pub(crate) fn write_predictions(
     data: &Path,
     out: &Path,
     batch: usize,
-    mut classify: impl FnMut(&[Face]) -> Result<Vec<Probabilities>, E>,
-) -> Result<u64, E> {
-    let reader = Reader::open(data, Options::default())?.pixels_only();
+    mut classify: impl FnMut(&[Face]) -> Result<Vec<Probabilities>, TrainError>,
+) -> Result<u64, TrainError> {
+    let mut reader = Reader::open(data, false)?;
+    (reader.layout.emotion, reader.layout.usage) = (None, None);
     let mut rows = 0;
-    let written = match Target::of(data, out)? {
-        Target::Stream => OpenOptions::new()
+    let written = match file_to_write(data, out)? {
+        None => OpenOptions::new()
             .write(true)
             .open(out)
             .map_err(Stop::Write)
@@ -35,77 +36,68 @@ pub(crate) fn write_predictions<E: From<DataError>>(
                 rows = write_rows(reader, &mut file, batch, &mut classify)?;
                 file.flush().map_err(Stop::Write)
             }),
-        Target::File(path) => fer_engine::files::replace(&path, |file| {
+        Some(path) => fer_engine::files::replace(&path, |file| {
             rows = write_rows(reader, file, batch, &mut classify)?;
             Ok(())
         }),
     };
     written.map_err(|stop| match stop {
-        Stop::Write(e) => cannot_write(out, &e).into(),
+        Stop::Write(e) => cannot_write(out, &e),
         Stop::Other(e) => e,
     })?;
     Ok(rows)
 }
 
-fn cannot_write(out: &Path, error: &io::Error) -> DataError {
-    DataError::File(format!("cannot write {}: {error}", out.display()))
+fn cannot_write(out: &Path, error: &io::Error) -> TrainError {
+    TrainError::Usage(format!("cannot write {}: {error}", out.display()))
 }
 
-/// Where the answers go.
-enum Target {
-    /// A pipe or a device, which a rename would replace by a file.
-    Stream,
-    /// A file, which need not exist; links are followed.
-    File(PathBuf),
-}
-
-impl Target {
-    fn of(data: &Path, out: &Path) -> Result<Self, DataError> {
-        let Ok(meta) = fs::metadata(out) else {
-            return Ok(Self::File(out.to_owned()));
-        };
-        if meta.is_dir() {
-            return Err(cannot_write(out, &io::ErrorKind::IsADirectory.into()));
-        }
-        if !meta.is_file() {
-            return Ok(Self::Stream);
-        }
-        match (fs::canonicalize(out), fs::canonicalize(data)) {
-            (Ok(to), Ok(from)) if to == from => Err(DataError::File(format!(
-                "{} is the file that is read; the predictions need another name",
-                out.display()
-            ))),
-            (Ok(to), _) => Ok(Self::File(to)),
-            (Err(e), _) => Err(cannot_write(out, &e)),
-        }
+/// The file behind `out`, which need not exist; links are followed. `None` for a pipe or a device, which a rename would
+/// replace by a file.
+fn file_to_write(data: &Path, out: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let Ok(meta) = fs::metadata(out) else {
+        return Ok(Some(out.to_owned()));
+    };
+    if meta.is_dir() {
+        return Err(cannot_write(out, &io::ErrorKind::IsADirectory.into()));
     }
+    if !meta.is_file() {
+        return Ok(None);
+    }
+    let to = fs::canonicalize(out).map_err(|e| cannot_write(out, &e))?;
+    if fs::canonicalize(data).is_ok_and(|from| from == to) {
+        return Err(TrainError::Usage(format!(
+            "{} is the file that is read; the predictions need another name",
+            out.display()
+        )));
+    }
+    Ok(Some(to))
 }
 
-/// Writing failed, or something else did.
-enum Stop<E> {
+enum Stop {
     Write(io::Error),
-    Other(E),
+    Other(TrainError),
 }
 
-impl<E> From<io::Error> for Stop<E> {
+impl From<io::Error> for Stop {
     fn from(e: io::Error) -> Self {
         Self::Write(e)
     }
 }
 
-fn write_rows<E: From<DataError>>(
+fn write_rows(
     reader: Reader,
     file: &mut impl Write,
     batch: usize,
-    classify: &mut impl FnMut(&[Face]) -> Result<Vec<Probabilities>, E>,
-) -> Result<u64, Stop<E>> {
-    let path = reader.path().to_owned();
+    classify: &mut impl FnMut(&[Face]) -> Result<Vec<Probabilities>, TrainError>,
+) -> Result<u64, Stop> {
+    let path = reader.path.clone();
     let mut faces = Vec::with_capacity(batch.max(1));
     let mut rows = 0;
     writeln!(file, "emotion")?;
     let mut reader = reader.peekable();
     while let Some(row) = reader.next() {
-        faces.push(row.map_err(|e| Stop::Other(e.into()))?.face);
+        faces.push(row.map_err(Stop::Other)?.face);
         if faces.len() < batch && reader.peek().is_some() {
             continue;
         }
@@ -113,7 +105,7 @@ fn write_rows<E: From<DataError>>(
         if answers.len() != faces.len() {
             let answers = counted(answers.len() as u64, "answer");
             let reason = format!("{answers} came for {}", counted(faces.len() as u64, "row"));
-            return Err(Stop::Other(DataError::file(&path, reason).into()));
+            return Err(Stop::Other(TrainError::invalid(&path)(reason)));
         }
         for answer in &answers {
             writeln!(file, "{}", answer.top().0.index())?;

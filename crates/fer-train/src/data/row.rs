@@ -2,7 +2,9 @@
 
 use csv_core::{ReadRecordResult, Reader as CsvCore};
 
-use super::{Usage, counted};
+use clap::ValueEnum;
+
+use super::{Row, Usage, counted, lines::Lines};
 use fer_engine::emotion::Emotion;
 use fer_image::{Face, PIXELS};
 
@@ -83,24 +85,17 @@ fn fresh_parser() -> CsvCore {
 pub(super) struct CsvLayout {
     columns: usize,
     pixels: usize,
-    emotion: Option<usize>,
-    usage: Option<usize>,
-}
-
-#[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) label: Option<Emotion>,
-    pub(super) usage: Option<Usage>,
-    pub(super) face: Face,
+    pub(super) emotion: Option<usize>,
+    pub(super) usage: Option<usize>,
 }
 
 impl CsvLayout {
     /// The layout that a header line stands for, or what is wrong with it.
-    pub(super) fn from_header(line: &[u8], splitter: &mut Splitter) -> Result<Self, String> {
-        if line.starts_with(b"\xFF\xFE") || line.starts_with(b"\xFE\xFF") {
+    pub(super) fn from_header(lines: &Lines, splitter: &mut Splitter) -> Result<Self, String> {
+        if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] = lines.bytes[..] {
             return Err("the file is UTF-16; UTF-8 is expected".to_owned());
         }
-        check_text(line)?;
+        let line = lines.text()?;
         let header = || shown(line, SHOWN_HEADER);
         if !splitter.split(line) {
             return Err(format!("the header '{}' ends inside a quoted field", header()));
@@ -134,22 +129,6 @@ impl CsvLayout {
         })
     }
 
-    pub(super) fn pixels_only(self) -> Self {
-        Self {
-            emotion: None,
-            usage: None,
-            ..self
-        }
-    }
-
-    pub(super) fn has_labels(&self) -> bool {
-        self.emotion.is_some()
-    }
-
-    pub(super) fn has_usage(&self) -> bool {
-        self.usage.is_some()
-    }
-
     /// What messages call column `i`.
     fn column_name(&self, i: usize) -> String {
         if i == self.pixels {
@@ -159,17 +138,11 @@ impl CsvLayout {
         }
     }
 
-    /// Reads a line; `terminated` says whether it had a line end.
-    pub(super) fn row(
-        &self,
-        line: &[u8],
-        terminated: bool,
-        splitter: &mut Splitter,
-    ) -> Result<Parsed, String> {
-        check_text(line)?;
-        if !splitter.split(line) {
+    /// The row of the line last read, or what is wrong with it.
+    pub(super) fn row(&self, lines: &Lines, splitter: &mut Splitter) -> Result<Row, String> {
+        if !splitter.split(lines.text()?) {
             let column = self.column_name(splitter.count);
-            return Err(if terminated {
+            return Err(if lines.terminated {
                 format!("the line ends inside the quotes of {column}: the closing quote is missing")
             } else {
                 format!("the file ends inside the quotes of {column}: its last row is cut off")
@@ -181,23 +154,15 @@ impl CsvLayout {
         }
         let label = self.emotion.map(|i| parse_label(splitter.field(i))).transpose()?;
         let usage = self.usage.map(|i| parse_usage(splitter.field(i))).transpose()?;
-        let face = parse_pixels(splitter.field(self.pixels), terminated)?;
-        Ok(Parsed { label, usage, face })
+        let face = parse_pixels(splitter.field(self.pixels), lines.terminated)?;
+        let line = lines.number;
+        Ok(Row {
+            line,
+            label,
+            usage,
+            face,
+        })
     }
-}
-
-fn check_text(line: &[u8]) -> Result<(), String> {
-    if let Some(i) = line.iter().position(|b| *b == 0) {
-        let at = i + 1;
-        return Err(format!(
-            "a NUL byte at byte {at} of the line; the file is damaged or is not text"
-        ));
-    }
-    std::str::from_utf8(line).map(|_| ()).map_err(|e| {
-        let i = e.valid_up_to();
-        let byte = line.get(i).copied().unwrap_or_default();
-        format!("byte 0x{byte:02X} at byte {} of the line is not UTF-8", i + 1)
-    })
 }
 
 fn parse_label(field: &[u8]) -> Result<Emotion, String> {
@@ -221,10 +186,7 @@ fn parse_label(field: &[u8]) -> Result<Emotion, String> {
 }
 
 fn parse_usage(field: &[u8]) -> Result<Usage, String> {
-    let known = Usage::ALL
-        .into_iter()
-        .find(|usage| usage.name().as_bytes().eq_ignore_ascii_case(field));
-    known.ok_or_else(|| {
+    Usage::from_str(&String::from_utf8_lossy(field), true).map_err(|_| {
         let text = shown(field, SHOWN_VALUE);
         format!("Usage '{text}' is not known; Training, PublicTest or PrivateTest is expected")
     })
@@ -263,31 +225,17 @@ fn parse_pixels(field: &[u8], terminated: bool) -> Result<Face, String> {
     Err(format!("{found}; {PIXELS} (48×48) are expected{cut}"))
 }
 
-/// A number 0–255 in decimal digits, nothing else.
+/// A number 0–255 in decimal digits, nothing else, of a token that is not empty.
 fn small_number(token: &[u8]) -> Option<u8> {
-    if token.is_empty() {
-        return None;
-    }
-    let mut value = 0u16;
-    for byte in token {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u16::from(digit);
-        if value > 255 {
-            return None;
-        }
-    }
-    u8::try_from(value).ok()
+    token.iter().try_fold(0u8, |value, byte| match byte {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(byte - b'0'),
+        _ => None,
+    })
 }
 
 /// Whether it is a whole number of any size, with or without a minus.
 fn is_whole_number(token: &[u8]) -> bool {
-    let digits = match token {
-        [b'-', digits @ ..] => digits,
-        digits => digits,
-    };
+    let digits = token.strip_prefix(b"-").unwrap_or(token);
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 

@@ -17,25 +17,19 @@ const DECAY: f64 = 0.6;
 #[derive(Debug)]
 pub(crate) struct SoftLabels {
     /// `[rows, 7]`, float, on the CPU; zeros for a row that was not seen yet.
-    named: Named,
+    pub(crate) average: Named,
 }
 
 impl SoftLabels {
-    /// For rows that were not seen yet.
     pub(crate) fn new(rows: usize) -> Result<Self, TchError> {
         let rows = i64::try_from(rows).map_err(|e| TchError::Torch(format!("{rows} rows: {e}")))?;
         let tensor = Tensor::f_zeros([rows, CLASSES as i64], (Kind::Float, tch::Device::Cpu))?;
         Ok(Self {
-            named: Named {
+            average: Named {
                 name: "probabilities".to_owned(),
                 tensor,
             },
         })
-    }
-
-    /// For the checkpoint.
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Named> {
-        std::iter::once(&self.named)
     }
 
     /// Targets `[N, 7]` of the rows `[N]` with the labels `[N]`: `share` of a row's average probabilities (0 where it was not
@@ -48,7 +42,7 @@ impl SoftLabels {
         share: f64,
     ) -> Result<Tensor, TchError> {
         let labels = smoothed(labels, smoothing)?;
-        let own = self.named.tensor.f_index_select(0, rows)?;
+        let own = self.average.tensor.f_index_select(0, rows)?;
         // 1 for a row that was seen, whose probabilities add up to one; 0 for a row of zeros, which then keeps its whole label.
         let seen = own.f_sum_dim_intlist([1].as_slice(), true, Kind::Float)?;
         let label_share = seen.f_mul_scalar(-share)?.f_add_scalar(1.0)?;
@@ -61,14 +55,14 @@ impl SoftLabels {
             .f_detach()?
             .f_to_device(tch::Device::Cpu)?
             .f_softmax(1, Kind::Float)?;
-        let own = self.named.tensor.f_index_select(0, rows)?;
+        let own = self.average.tensor.f_index_select(0, rows)?;
         // 0 for a row that was not seen yet: its first prediction is the whole average.
         let kept = own
             .f_sum_dim_intlist([1].as_slice(), true, Kind::Float)?
             .f_mul_scalar(DECAY)?;
         let now = now.f_mul(&kept.f_neg()?.f_add_scalar(1.0)?)?;
         let next = own.f_mul_scalar(DECAY)?.f_add(&now)?;
-        let _in_place = self.named.tensor.f_index_copy_(0, rows, &next)?;
+        let _in_place = self.average.tensor.f_index_copy_(0, rows, &next)?;
         Ok(())
     }
 }
@@ -83,9 +77,6 @@ fn smoothed(labels: &Tensor, smoothing: f64) -> Result<Tensor, TchError> {
 }
 
 /// Cross-entropy of logits `[N, 7]` against targets `[N, 7]`, nats: the mean over the rows, each with its weight `[N]`.
-///
-/// # Errors
-/// libtorch failed.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor, TchError> {
     let each = logits
         .f_log_softmax(1, Kind::Float)?
@@ -131,7 +122,7 @@ mod tests {
         soft.update(&at, &sure(5)).unwrap();
         let second = rows(&soft.targets(&at, &labels, 0.0, 1.0).unwrap());
         assert!(close(second[0][3], DECAY) && close(second[0][5], 1.0 - DECAY));
-        let others = rows(&soft.named.tensor);
+        let others = rows(&soft.average.tensor);
         assert!(others[0].iter().chain(&others[2]).all(|p| *p == 0.0));
     }
 

@@ -14,14 +14,14 @@ use fer_engine::{
 };
 use fer_image::{Face, PIXELS};
 
-/// Trained networks, loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Teachers {
     /// For each thread all teachers; empty on a GPU.
     packed: Vec<Vec<Packed>>,
     /// On a GPU.
     scripts: Vec<TorchScript>,
-    origins: Vec<Provenance>,
+    /// Names and hashes, for the checkpoint.
+    pub(crate) origins: Vec<Provenance>,
 }
 
 /// The folder in which teacher `which` (from 0) of a run in `out` is trained.
@@ -52,11 +52,6 @@ impl Teachers {
             }
         }
         Ok(teachers)
-    }
-
-    /// Names and hashes, for the checkpoint.
-    pub(crate) fn origins(&self) -> &[Provenance] {
-        &self.origins
     }
 
     /// Mean of the teachers' probabilities, `[N,7]` float on the CPU, for scaled pixels (2,304 a face).
@@ -99,7 +94,6 @@ impl Teachers {
     }
 }
 
-/// One teacher on the CPU.
 fn packed(folder: &ModelFolder) -> Result<Packed, TrainError> {
     let network = FoldedNetwork::load(folder)?;
     if Isa::best(Precision::Int8).is_some()
@@ -117,7 +111,6 @@ fn packed(folder: &ModelFolder) -> Result<Packed, TrainError> {
     Ok(Packed::new(&network, precision, None)?)
 }
 
-/// Adds the probabilities of one teacher.
 fn add(teacher: &mut dyn Classifier, faces: &[Face], sums: &mut [f32]) -> Result<(), TrainError> {
     for (logits, sums) in teacher
         .classify(faces)?
@@ -153,8 +146,17 @@ fn to_faces(pixels: &[f32], input: &InputSpec) -> Vec<Face> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{augment, random_folder, recipe::Recipe};
-    use fer_engine::drawn_faces;
+    use crate::{augment, export::export, network::Network, recipe::Recipe};
+    use fer_engine::{Manifest, drawn_faces};
+
+    /// A model folder with random weights.
+    fn random_folder(path: &Path, seed: i64) -> ModelFolder {
+        tch::manual_seed(seed);
+        let network = Network::new(Device::Cpu).unwrap();
+        let mut manifest = Manifest::new("m", "1", Recipe::default().input);
+        export(&network, &mut manifest, path).unwrap();
+        ModelFolder::open(path).unwrap()
+    }
 
     #[test]
     fn a_target_is_the_mean_of_the_teachers_probabilities_of_the_view() {
@@ -177,7 +179,7 @@ mod tests {
         // Rounded on the way, as a view's values are; on three threads, of which the last has one face.
         pixels.iter_mut().for_each(|x| *x += 0.001);
         let mut teachers = Teachers::load(&paths, Device::Cpu, 3).unwrap();
-        assert_eq!(teachers.origins().len(), 2);
+        assert_eq!(teachers.origins.len(), 2);
         let targets = teachers.targets(&pixels, &input).unwrap();
         assert_eq!(targets.size(), [5, CLASSES as i64]);
         let targets = Vec::<f32>::try_from(targets.flatten(0, -1)).unwrap();

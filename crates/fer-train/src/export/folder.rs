@@ -24,40 +24,28 @@ use fer_engine::{
     save_torchscript,
 };
 
-/// What a run leaves behind.
 pub(crate) struct Finished<'a> {
-    /// The averaged weights of the best epoch.
+    /// Averaged, of the best epoch.
     pub(crate) network: &'a Network,
-    /// The state that they were saved in.
     pub(crate) state: &'a State,
-    /// The epochs of all stages.
     pub(crate) records: &'a [EpochRecord],
 }
 
-/// Writes `model.pt`, `model.safetensors` and `model.json`, the latter without scores yet.
+/// Writes `model.pt`, `model.safetensors` and `model.json`.
 ///
 /// `model.json` is written last: the server refuses a folder without it or with other hashes, so an incomplete folder
 /// is never served.
-pub(crate) fn export(
-    network: &Network,
-    state: &State,
-    identity: &Identity,
-    out: &Path,
-) -> Result<Manifest, TrainError> {
+pub(crate) fn export(network: &Network, manifest: &mut Manifest, out: &Path) -> Result<(), TrainError> {
     fs::create_dir_all(out).map_err(TrainError::file(out))?;
     save_network(network, &out.join(FILE_SAFETENSORS))?;
     let folded: Vec<_> = network.weights()?.iter().map(Folded::from).collect();
     save_torchscript(&folded, &out.join(FILE_TORCHSCRIPT))?;
-    let mut manifest = Manifest::new(&identity.name, &identity.version, state.recipe.input);
     for name in [FILE_TORCHSCRIPT, FILE_SAFETENSORS] {
         manifest.add_file(out, name)?;
     }
-    manifest.training = Section::Known(training(state)?);
-    manifest.write(out)?;
-    Ok(manifest)
+    Ok(manifest.write(out)?)
 }
 
-/// The record of a run.
 fn training(state: &State) -> Result<Training, TrainError> {
     let recipe =
         serde_json::to_value(&state.recipe).map_err(|e| TrainError::Usage(format!("recipe: {e}")))?;
@@ -67,8 +55,8 @@ fn training(state: &State) -> Result<Training, TrainError> {
         precision: state.precision.clone(),
         rows: state.rows.clone().into(),
         best: state.best.map(Kept::from),
-        started_from: match &state.started_from {
-            Some(from) => Section::Known(from.clone().into()),
+        started_from: match state.started_from.clone() {
+            Some(from) => Section::Known(from.into()),
             None => Section::default(),
         },
         teachers: state.teachers.iter().flatten().cloned().map(Kept::from).collect(),
@@ -88,10 +76,16 @@ pub(crate) fn write_folder(
     train: Option<&Dataset>,
     out: &Path,
 ) -> Result<(), TrainError> {
-    let mut manifest = export(finished.network, finished.state, identity, out)?;
-    if let Some(training) = manifest.training.known_mut() {
-        note_time(training, finished.records);
-    }
+    let Finished {
+        network,
+        state,
+        records,
+    } = finished;
+    let mut training = training(state)?;
+    note_time(&mut training, records);
+    let mut manifest = Manifest::new(&identity.model_name, &identity.model_version, state.recipe.input);
+    manifest.training = Section::Known(training);
+    export(network, &mut manifest, out)?;
     let mut measured = None;
     if let Some(data) = data {
         // The manifest names no temperature yet: these are the network's own logits.
@@ -157,57 +151,8 @@ pub(crate) fn note_time(training: &mut Training, records: &[EpochRecord]) {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
-
     use super::*;
-    use crate::network::{BATCH_NORM_EPSILON, LAYERS};
     use fer_engine::folder::Best;
-
-    /// Folding as libtorch computes it, `γ(Wx + b − µ)/√(σ² + ε) + β` in double precision.
-    fn reference(network: &Network) -> Vec<[Tensor; 2]> {
-        let _no_grad = tch::no_grad_guard();
-        let get = |name: String| {
-            let named = network.tensors().find(|n| n.name == name).unwrap();
-            named.tensor.to_kind(Kind::Double)
-        };
-        LAYERS
-            .iter()
-            .map(|layer| {
-                let get = |what: &str| get(format!("{}.{what}", layer.name));
-                let (mut weight, mut bias) = (get("weight"), get("bias"));
-                if layer.batch_norm {
-                    let factor = get("bn.weight") / (get("bn.running_var") + BATCH_NORM_EPSILON).sqrt();
-                    bias = (bias - get("bn.running_mean")) * &factor + get("bn.bias");
-                    let mut rows = vec![1; weight.dim()];
-                    rows[0] = -1;
-                    weight *= factor.view(rows.as_slice());
-                }
-                [weight, bias].map(|t| t.to_kind(Kind::Float).contiguous().view([-1]))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn folding_gives_the_bits_that_libtorch_gives() {
-        tch::manual_seed(5);
-        let network = Network::new(Device::Cpu).unwrap();
-        {
-            let _no_grad = tch::no_grad_guard();
-            for named in network
-                .tensors()
-                .filter(|n| n.name.contains(".bn.") || n.name.ends_with("bias"))
-            {
-                let _ = named.tensor.shallow_clone().uniform_(0.1, 2.0);
-            }
-        }
-        for (layer, [weight, bias]) in network.weights().unwrap().iter().zip(reference(&network)) {
-            let folded = Folded::from(layer);
-            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            let values = |t: &Tensor| Vec::<f32>::try_from(t).unwrap();
-            assert_eq!(bits(&folded.weight), bits(&values(&weight)));
-            assert_eq!(bits(&folded.bias), bits(&values(&bias)));
-        }
-    }
 
     fn record(epoch: u32, valid_accuracy: f64) -> EpochRecord {
         EpochRecord {

@@ -15,7 +15,7 @@ use fer_engine::{
     packed::{Cost, FILE_QUANT_RANGES},
     select::INT8_COST_LIMIT,
 };
-use fer_image::Face;
+use fer_image::{Face, PIXELS};
 
 /// Training faces that are calibrated on; docs/performance.md has what fewer do.
 const FACES: usize = 2048;
@@ -66,16 +66,13 @@ pub(crate) fn check(train: &Dataset, measured: &Dataset) -> Result<(), TrainErro
 
 /// Up to [`FACES`] training faces, spread evenly over the rows; none that is also in `measured`.
 fn chosen_faces(train: &Dataset, measured: Option<&Dataset>) -> Result<Vec<Face>, TrainError> {
-    let held: HashSet<&[u8]> = measured
-        .into_iter()
-        .flat_map(|d| d.faces().iter().map(<[u8; 2304]>::as_slice))
-        .collect();
-    let all = train.faces();
+    let held: HashSet<&[u8; PIXELS]> = measured.into_iter().flat_map(|d| &d.faces).collect();
+    let all = &train.faces;
     let step = all.len().div_ceil(FACES).max(1);
     let faces: Vec<Face> = all
         .iter()
         .step_by(step)
-        .filter(|f| !held.contains(f.as_slice()))
+        .filter(|f| !held.contains(f))
         .map(|f| Face(*f))
         .collect();
     if faces.is_empty() {

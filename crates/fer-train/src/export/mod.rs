@@ -1,8 +1,6 @@
 //! Checkpoint → model folder.
-//!
-//! - `folder`: weights, scores and manifest
-//! - `int8`: the ranges of int8 activations, and what int8 costs
-//! - `card`: the model card
+
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 pub(crate) mod card;
 mod folder;
@@ -13,11 +11,12 @@ pub(crate) use folder::{Finished, note_time, write_folder};
 #[cfg(test)]
 pub(crate) use folder::export;
 
-/// Name and version a model folder gets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Identity {
-    /// In answers and on `/v2`.
-    pub(crate) name: String,
-    /// Its version.
-    pub(crate) version: String,
+    /// Name written into model.json
+    #[arg(long, env = "FER_MODEL_NAME", default_value = "fer2013", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model_name: String,
+    /// Version written into model.json
+    #[arg(long, env = "FER_MODEL_VERSION", default_value = "1", value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model_version: String,
 }

@@ -8,62 +8,52 @@
 //! checked here first.
 #![allow(unsafe_code)]
 
-use tch::{Device, Kind, TchError, Tensor};
+use std::ffi::c_void;
 
-use super::as_i64;
+use tch::{Kind, TchError, Tensor};
+
+use super::{as_i64, floats};
 use fer_image::PIXELS;
 
 /// Width and height after the pooling.
 const POOLED: usize = 24;
-/// Output channels.
 const CHANNELS: usize = 64;
-/// Taps of the kernel.
 const TAPS: usize = 9;
 /// Values of an image after the pooling.
 const VALUES: usize = POOLED * POOLED * CHANNELS;
 
+// Rust has no bfloat16: its bits are handled as 16-bit integers, here and in the tensors that they are copied from.
 unsafe extern "C" {
-    fn fer_block1_forward_f32(
+    fn fer_block1_forward(
         images: *const f32,
         n: usize,
         weight: *const f32,
         bias: *const f32,
-        out: *mut f32,
+        out: *mut c_void,
         which: *mut u8,
+        bf16: bool,
     );
-    fn fer_block1_forward_bf16(
+    fn fer_block1_backward(
         images: *const f32,
         n: usize,
-        weight: *const f32,
-        bias: *const f32,
-        out: *mut u16,
-        which: *mut u8,
-    );
-    fn fer_block1_backward_f32(
-        images: *const f32,
-        n: usize,
-        grad: *const f32,
+        grad: *const c_void,
         which: *const u8,
         sum: *mut f32,
-    );
-    fn fer_block1_backward_bf16(
-        images: *const f32,
-        n: usize,
-        grad: *const u16,
-        which: *const u8,
-        sum: *mut f32,
+        bf16: bool,
     );
 }
 
-/// An element type of output and gradient.
+/// An element of output and gradient.
 trait Element: tch::kind::Element + Copy + Default + Send + Sync {
-    /// libtorch's kind of the stored bits. Rust has no bfloat16, so its bits are handled as 16-bit integers.
-    const BITS: Kind;
+    const BF16: bool;
+}
 
-    /// Fills `out` and `which`, both [`VALUES`] an image.
-    fn forward(images: &[f32], weight: &[f32], bias: &[f32], out: &mut [Self], which: &mut [u8]);
-    /// Adds the weight's gradient to `sum`.
-    fn backward(images: &[f32], grad: &[Self], which: &[u8], sum: &mut [f32; TAPS * CHANNELS]);
+impl Element for f32 {
+    const BF16: bool = false;
+}
+
+impl Element for i16 {
+    const BF16: bool = true;
 }
 
 /// The number of images; panics if the other sizes do not fit it, which would be a bug in this file.
@@ -76,59 +66,35 @@ fn count(images: &[f32], values: usize, which: usize) -> usize {
     n
 }
 
-macro_rules! element {
-    ($type:ty, $bits:expr, $raw:ty, $forward:ident, $backward:ident) => {
-        impl Element for $type {
-            const BITS: Kind = $bits;
-
-            fn forward(images: &[f32], weight: &[f32], bias: &[f32], out: &mut [Self], which: &mut [u8]) {
-                let n = count(images, out.len(), which.len());
-                assert!(weight.len() == TAPS * CHANNELS && bias.len() == CHANNELS);
-                // SAFETY: every slice has the length the function reads or writes for `n` images, as just
-                // checked; the mutable ones are exclusive borrows.
-                unsafe {
-                    $forward(
-                        images.as_ptr(),
-                        n,
-                        weight.as_ptr(),
-                        bias.as_ptr(),
-                        out.as_mut_ptr().cast::<$raw>(),
-                        which.as_mut_ptr(),
-                    );
-                }
-            }
-
-            fn backward(images: &[f32], grad: &[Self], which: &[u8], sum: &mut [f32; TAPS * CHANNELS]) {
-                let n = count(images, grad.len(), which.len());
-                // SAFETY: as above.
-                unsafe {
-                    $backward(
-                        images.as_ptr(),
-                        n,
-                        grad.as_ptr().cast::<$raw>(),
-                        which.as_ptr(),
-                        sum.as_mut_ptr(),
-                    );
-                }
-            }
-        }
-    };
+/// Fills `out` and `which`, both [`VALUES`] an image.
+fn forward<T: Element>(images: &[f32], weight: &[f32], bias: &[f32], out: &mut [T], which: &mut [u8]) {
+    let n = count(images, out.len(), which.len());
+    assert!(weight.len() == TAPS * CHANNELS && bias.len() == CHANNELS);
+    let out = out.as_mut_ptr().cast();
+    // SAFETY: every slice has the length the function reads or writes for `n` images, as just checked, of elements of
+    // the size that `BF16` says; the mutable ones are exclusive borrows.
+    unsafe {
+        let (weight, bias) = (weight.as_ptr(), bias.as_ptr());
+        fer_block1_forward(images.as_ptr(), n, weight, bias, out, which.as_mut_ptr(), T::BF16);
+    }
 }
 
-element!(
-    f32,
-    Kind::Float,
-    f32,
-    fer_block1_forward_f32,
-    fer_block1_backward_f32
-);
-element!(
-    i16,
-    Kind::Int16,
-    u16,
-    fer_block1_forward_bf16,
-    fer_block1_backward_bf16
-);
+/// Adds the weight's gradient to `sum`.
+fn backward<T: Element>(images: &[f32], grad: &[T], which: &[u8], sum: &mut [f32; TAPS * CHANNELS]) {
+    let n = count(images, grad.len(), which.len());
+    let grad = grad.as_ptr().cast();
+    // SAFETY: as above.
+    unsafe {
+        fer_block1_backward(
+            images.as_ptr(),
+            n,
+            grad,
+            which.as_ptr(),
+            sum.as_mut_ptr(),
+            T::BF16,
+        );
+    }
+}
 
 /// Output of the forward pass, and what the backward pass needs.
 #[derive(Debug)]
@@ -164,13 +130,8 @@ impl Block1 {
         kind: Kind,
     ) -> Result<Self, TchError> {
         // [64,1,3,3] → [9][64]: the kernel works on 16 output channels at a time, which must lie side by side.
-        let weight = floats(
-            &weight
-                .f_detach()?
-                .f_reshape([as_i64(CHANNELS), as_i64(TAPS)])?
-                .f_t_copy()?,
-        )?;
-        let bias = floats(&bias.f_detach()?)?;
+        let weight = weight.f_reshape([as_i64(CHANNELS), as_i64(TAPS)])?.f_t_copy()?;
+        let (weight, bias) = (floats(&weight)?, floats(bias)?);
         let n = images.len() / PIXELS;
         let mut out = vec![T::default(); n * VALUES];
         let mut which = vec![0u8; n * VALUES];
@@ -183,7 +144,7 @@ impl Block1 {
                 .zip(which.chunks_mut(share * VALUES));
             for ((images, out), which) in parts {
                 let (weight, bias) = (&weight, &bias);
-                scope.spawn(move || T::forward(images, weight, bias, out, which));
+                scope.spawn(move || forward(images, weight, bias, out, which));
             }
         });
         let side = as_i64(POOLED);
@@ -217,7 +178,7 @@ impl Block1 {
             .f_grad()?
             .f_permute([0, 2, 3, 1])?
             .f_contiguous()?
-            .f_view_dtype(T::BITS)?;
+            .f_view_dtype(T::KIND)?;
         let mut values = vec![T::default(); self.which.len()];
         let len = values.len();
         grad.f_copy_data(&mut values, len)?;
@@ -232,7 +193,7 @@ impl Block1 {
                 .map(|((images, grad), which)| {
                     scope.spawn(move || {
                         let mut sum = [0f32; TAPS * CHANNELS];
-                        T::backward(images, grad, which, &mut sum);
+                        backward(images, grad, which, &mut sum);
                         sum
                     })
                 })
@@ -258,25 +219,15 @@ impl Block1 {
     }
 }
 
-/// Images for each thread.
 fn share(n: usize) -> usize {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1);
     n.div_ceil(threads).max(1)
 }
 
-fn floats(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
-    let tensor = tensor
-        .f_to_device(Device::Cpu)?
-        .f_to_kind(Kind::Float)?
-        .f_contiguous()?;
-    let mut values = vec![0f32; tensor.numel()];
-    let len = values.len();
-    tensor.f_copy_data(&mut values, len)?;
-    Ok(values)
-}
-
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
 
     /// The same with libtorch's own operators, in float.

@@ -13,7 +13,7 @@ mod pass;
 mod precision;
 mod scales;
 
-pub use fer_engine::network::{BATCH_NORM_EPSILON, Kernel, LAYERS};
+pub(crate) use fer_engine::network::{BATCH_NORM_EPSILON, Kernel, LAYERS};
 pub use precision::{TrainingPrecision, cpu_has_bf16};
 
 use fer_image::SIDE;
@@ -31,6 +31,21 @@ pub struct Named {
     pub name: String,
     /// Float, on the network's device.
     pub tensor: Tensor,
+}
+
+/// Tensors made from others, under the same names.
+pub(crate) fn map(
+    all: &[Named],
+    make: impl Fn(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Vec<Named>, TchError> {
+    all.iter()
+        .map(|n| {
+            Ok(Named {
+                name: n.name.clone(),
+                tensor: make(&n.tensor)?,
+            })
+        })
+        .collect()
 }
 
 /// Where a layer's tensors start in [`Network::parameters`] and [`Network::buffers`].
@@ -58,9 +73,6 @@ pub struct Network {
 impl Network {
     /// A network with He-normal weights (He et al. 2015) drawn from libtorch's generator, zero biases and
     /// neutral batch norm. Seed the generator first.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn new(device: Device) -> Result<Self, TchError> {
         Self::with(device, |shape, std| {
             // Drawn on the CPU, so that a seed means the same weights on every device.
@@ -124,8 +136,6 @@ impl Network {
         })
     }
 
-    /// The trained tensors, in a fixed order.
-    #[must_use]
     pub fn parameters(&self) -> &[Named] {
         &self.parameters
     }
@@ -135,63 +145,52 @@ impl Network {
         self.parameters.iter().chain(&self.buffers)
     }
 
-    /// The weights as plain numbers.
     pub(crate) fn weights(&self) -> Result<Vec<LayerWeights>, TchError> {
-        let _no_grad = tch::no_grad_guard();
         LayerWeights::collect(|name, _| {
             let named = self
                 .tensors()
                 .find(|n| n.name == name)
                 .ok_or_else(|| TchError::Torch(format!("the network has no tensor {name}")))?;
-            let tensor = named
-                .tensor
-                .f_to_device(Device::Cpu)?
-                .f_to_kind(Kind::Float)?
-                .f_contiguous()?;
-            let mut values = vec![0f32; tensor.numel()];
-            let count = values.len();
-            tensor.f_copy_data(&mut values, count)?;
-            Ok(values)
+            floats(&named.tensor)
         })
     }
 
-    /// The device that holds its tensors.
     pub(crate) const fn device(&self) -> Device {
         self.device
     }
 
     /// A copy with its own storage and no gradients, on the same device.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn snapshot(&self) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let copy = |all: &[Named]| {
-            all.iter()
-                .map(|n| {
-                    // Keeps the strides, so that the average has the layout of the weights.
-                    let mut tensor = n.tensor.f_detach()?.f_zeros_like()?;
-                    tensor.f_copy_(&n.tensor)?;
-                    Ok(Named {
-                        name: n.name.clone(),
-                        tensor,
-                    })
-                })
-                .collect::<Result<Vec<_>, TchError>>()
+        let copy = |tensor: &Tensor| {
+            // Keeps the strides, so that the average has the layout of the weights.
+            let mut copy = tensor.f_detach()?.f_zeros_like()?;
+            copy.f_copy_(tensor)?;
+            Ok(copy)
         };
         Ok(Self {
-            parameters: copy(&self.parameters)?,
-            buffers: copy(&self.buffers)?,
+            parameters: map(&self.parameters, copy)?,
+            buffers: map(&self.buffers, copy)?,
             slots: self.slots.clone(),
             device: self.device,
         })
     }
 }
 
+/// A tensor's values, in order.
+fn floats(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    let tensor = tensor
+        .f_detach()?
+        .f_to_device(Device::Cpu)?
+        .f_to_kind(Kind::Float)?
+        .f_contiguous()?;
+    let mut values = vec![0f32; tensor.numel()];
+    let count = values.len();
+    tensor.f_copy_data(&mut values, count)?;
+    Ok(values)
+}
+
 /// Scaled pixels, 2,304 a face, as the batch `[N,1,48,48]`, channels-last.
-///
-/// # Errors
-/// libtorch failed.
 pub fn to_batch(pixels: &[f32], device: Device) -> Result<Tensor, TchError> {
     let side = as_i64(SIDE);
     // One channel: the same bytes are both layouts, but only these strides are read as channels-last.
@@ -202,9 +201,6 @@ pub fn to_batch(pixels: &[f32], device: Device) -> Result<Tensor, TchError> {
 }
 
 /// The same values with channels innermost in memory, which is what oneDNN's convolutions are fastest on.
-///
-/// # Errors
-/// libtorch failed.
 pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     if x.dim() != 4 {
         return x.f_contiguous();

@@ -11,9 +11,6 @@ const BATCH_NORM_MOMENTUM: f64 = 0.1;
 impl Network {
     /// Logits `[N,7]` (float) for a batch from [`to_batch`], computed in `kind` (float or bfloat16), with running
     /// statistics and without dropout.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn forward(&self, input: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         let x = self.convolve(0, &input.f_to_kind(kind)?)?;
         self.after_block1(x, None)
@@ -21,9 +18,6 @@ impl Network {
 
     /// A forward pass in training for scaled pixels (2,304 a face): uses and tracks batch statistics, and drops values at the
     /// given rates with libtorch's generator.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn forward_training(
         &self,
         pixels: Vec<f32>,
@@ -116,9 +110,6 @@ pub struct Pass<'a> {
 
 impl Pass<'_> {
     /// Adds the gradients of `loss`, which was computed from [`logits`](Self::logits), to the network's parameters.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn backward(&self, loss: &Tensor) -> Result<(), TchError> {
         loss.f_backward()?;
         if let Some(block1) = &self.block1 {

@@ -5,15 +5,12 @@ use tch::{Device, Kind};
 /// The number format of the forward and backward pass; weights and optimiser are always float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainingPrecision {
-    /// 32-bit float.
     F32,
-    /// bfloat16.
     Bf16,
 }
 
 impl TrainingPrecision {
     /// bf16 on a GPU and where the processor computes it, else f32.
-    #[must_use]
     pub fn detect(device: Device) -> Self {
         if device.is_cuda() || cpu_has_bf16() {
             Self::Bf16
@@ -30,8 +27,6 @@ impl TrainingPrecision {
         }
     }
 
-    /// libtorch's name for it.
-    #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
             Self::F32 => Kind::Float,
@@ -41,7 +36,6 @@ impl TrainingPrecision {
 }
 
 /// Whether the processor has instructions for bfloat16 (AVX512-BF16); without them bf16 is emulated and slow.
-#[must_use]
 pub fn cpu_has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512bf16");

@@ -4,14 +4,10 @@ use tch::{Kind, TchError};
 
 use super::{Kernel, LAYERS, Network, Norm, Slots};
 
-/// Lower bound of these scales.
 const SMALLEST_SCALE: f64 = 1e-3;
 
 impl Network {
     /// Raises scales to the lower bound; for use after a step of the optimiser.
-    ///
-    /// # Errors
-    /// libtorch failed.
     pub fn keep_scales_positive(&self) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (_, norm) in self.pooled() {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::recipe::Dropout;
+use fer_engine::network::Folded;
 
 #[test]
 fn the_table_row_by_row() {
@@ -122,4 +123,50 @@ fn negative_scales_are_turned_without_changing_the_network() {
     net.turn_scales_positive().unwrap();
     assert!(net.parameters[norm.scale].tensor.min().double_value(&[]) > 0.0);
     assert!((reference(&x) - before).abs().max().double_value(&[]) < 1e-3);
+}
+
+/// Folding as libtorch computes it, `γ(Wx + b − µ)/√(σ² + ε) + β` in double precision.
+fn reference(network: &Network) -> Vec<[Tensor; 2]> {
+    let _no_grad = tch::no_grad_guard();
+    let get = |name: String| {
+        let named = network.tensors().find(|n| n.name == name).unwrap();
+        named.tensor.to_kind(Kind::Double)
+    };
+    LAYERS
+        .iter()
+        .map(|layer| {
+            let get = |what: &str| get(format!("{}.{what}", layer.name));
+            let (mut weight, mut bias) = (get("weight"), get("bias"));
+            if layer.batch_norm {
+                let factor = get("bn.weight") / (get("bn.running_var") + BATCH_NORM_EPSILON).sqrt();
+                bias = (bias - get("bn.running_mean")) * &factor + get("bn.bias");
+                let mut rows = vec![1; weight.dim()];
+                rows[0] = -1;
+                weight *= factor.view(rows.as_slice());
+            }
+            [weight, bias].map(|t| t.to_kind(Kind::Float).contiguous().view([-1]))
+        })
+        .collect()
+}
+
+#[test]
+fn folding_gives_the_bits_that_libtorch_gives() {
+    tch::manual_seed(5);
+    let network = Network::new(Device::Cpu).unwrap();
+    {
+        let _no_grad = tch::no_grad_guard();
+        for named in network
+            .tensors()
+            .filter(|n| n.name.contains(".bn.") || n.name.ends_with("bias"))
+        {
+            let _ = named.tensor.shallow_clone().uniform_(0.1, 2.0);
+        }
+    }
+    for (layer, [weight, bias]) in network.weights().unwrap().iter().zip(reference(&network)) {
+        let folded = Folded::from(layer);
+        let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let values = |t: &Tensor| Vec::<f32>::try_from(t).unwrap();
+        assert_eq!(bits(&folded.weight), bits(&values(&weight)));
+        assert_eq!(bits(&folded.bias), bits(&values(&bias)));
+    }
 }

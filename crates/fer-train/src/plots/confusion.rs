@@ -2,28 +2,25 @@
 
 use plotters::{prelude::*, style::text_anchor::HPos};
 
-use super::draw::{Area, INK, SMALL, SOFT, TEXT, bold, failed, image, text, title, write};
+use super::draw::{Area, INK, SMALL, SOFT, TEXT, bold, failed, image, text, write};
 use crate::TrainError;
 use fer_engine::{emotion::Emotion, folder::ScoreReport};
 
-/// Below it, the rest of the image is a grid of 8×8 cells; the first row and column hold the labels.
-const TOP: u32 = 60;
+/// A grid of 8×8 cells, whose first row and column hold the labels.
 const CELLS: usize = Emotion::ALL.len() + 1;
 
 pub(super) fn draw(report: &ScoreReport) -> Result<String, TrainError> {
-    image((960, 700), |area| matrix(area, report))
-}
-
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_wrap)]
-fn matrix(area: &Area<'_>, report: &ScoreReport) -> Result<(), TrainError> {
-    let (head, body) = area.split_vertically(TOP);
-    let words = format!(
+    let title = format!(
         "Confusion: accuracy {:.1} %, macro-F1 {:.3}",
         100.0 * report.scores.accuracy,
         report.scores.macro_f1
     );
-    write(&head, words, (20, 26), HPos::Left, &title())?;
-    let cells = body.split_evenly((CELLS, CELLS));
+    image((960, 700), title, |area| matrix(area, report))
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_wrap)]
+fn matrix(area: &Area<'_>, report: &ScoreReport) -> Result<(), TrainError> {
+    let cells = area.split_evenly((CELLS, CELLS));
     let (width, height) = cells[0].dim_in_pixel();
     let (x, y) = (width as i32 / 2, height as i32 / 2);
     let axes = text(SMALL, SOFT);

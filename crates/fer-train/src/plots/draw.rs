@@ -10,36 +10,34 @@ use plotters::{
 
 use crate::TrainError;
 
-/// Text and frames.
 pub(super) const INK: RGBColor = RGBColor(33, 37, 41);
-/// Explanations.
 pub(super) const SOFT: RGBColor = RGBColor(98, 105, 112);
 /// Lines behind the data.
 const GRID: RGBColor = RGBColor(226, 229, 232);
-/// Of the palette of Okabe and Ito, which people with any kind of colour vision can tell apart.
+// Of the palette of Okabe and Ito, which people with any kind of colour vision can tell apart.
 pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
-/// The same palette's.
 pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
-/// The same palette's.
 pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
 
 /// Sizes of text. plotters writes them divided by 1.24.
-pub(super) const TITLE: u32 = 28;
 pub(super) const TEXT: u32 = 20;
 pub(super) const SMALL: u32 = 17;
 
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A white image of that size in pixels, drawn on by `draw`, as SVG.
+/// A white image of that size in pixels as SVG: a title, and below it what `draw` draws.
 pub(super) fn image(
     size: (u32, u32),
+    title: String,
     draw: impl FnOnce(&Area<'_>) -> Result<(), TrainError>,
 ) -> Result<String, TrainError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         area.fill(&WHITE).map_err(failed)?;
-        draw(&area)?;
+        let (head, body) = area.split_vertically(60);
+        write(&head, title, (20, 26), HPos::Left, &bold(28, INK))?;
+        draw(&body)?;
         area.present().map_err(failed)?;
     }
     Ok(svg)
@@ -47,10 +45,6 @@ pub(super) fn image(
 
 pub(super) fn failed(e: impl std::fmt::Display) -> TrainError {
     TrainError::Draw(e.to_string())
-}
-
-pub(super) fn title() -> TextStyle<'static> {
-    bold(TITLE, INK)
 }
 
 pub(super) fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
@@ -79,7 +73,6 @@ pub(super) fn write(
 
 pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// One axis of a chart.
 pub(super) struct Axis {
     pub(super) range: Range<f64>,
     /// The number of labels, at most.

@@ -1,10 +1,8 @@
 //! Learning curves: loss and accuracy, epoch by epoch.
 
-use plotters::{prelude::*, style::text_anchor::HPos};
+use plotters::prelude::*;
 
-use super::draw::{
-    Area, Axis, BLUE, GREEN, SOFT, VERMILION, chart, failed, image, legend, stroke, title, write,
-};
+use super::draw::{Area, Axis, BLUE, GREEN, SOFT, VERMILION, chart, failed, image, legend, stroke};
 use crate::{TrainError, run::EpochRecord};
 
 /// A measure, its colour and its name.
@@ -25,15 +23,13 @@ const SCORE: [Line; 3] = [
 ];
 
 pub(super) fn draw(records: &[EpochRecord]) -> Result<String, TrainError> {
-    image((1200, 620), |area| {
-        let best = records.iter().filter(|r| r.best).map(|r| r.epoch).next_back();
-        let words = match (best, records.last()) {
-            (Some(best), Some(last)) => format!("Learning curves: epoch {best} of {} was kept", last.epoch),
-            _ => "Learning curves".to_owned(),
-        };
-        let (head, body) = area.split_vertically(60);
-        write(&head, words, (20, 26), HPos::Left, &title())?;
-        let (left, right) = body.split_horizontally(600);
+    let best = records.iter().filter(|r| r.best).map(|r| r.epoch).next_back();
+    let title = match (best, records.last()) {
+        (Some(best), Some(last)) => format!("Learning curves: epoch {best} of {} was kept", last.epoch),
+        _ => "Learning curves".to_owned(),
+    };
+    image((1200, 620), title, |area| {
+        let (left, right) = area.split_horizontally(600);
         panel(&left, records, &LOSS, "loss (nats)", best)?;
         panel(&right, records, &SCORE, "share", best)
     })

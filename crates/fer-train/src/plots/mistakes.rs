@@ -17,16 +17,12 @@ const FACE: usize = 144;
 const CELL: (usize, usize) = (190, 226);
 const TOP: usize = 92;
 
-/// A wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mistake {
     /// Row of the data, from 0.
     pub(super) row: usize,
-    /// The label it has.
     pub(super) truth: Emotion,
-    /// The label it was given.
     pub(super) predicted: Emotion,
-    /// With that probability.
     pub(super) confidence: f32,
 }
 
@@ -73,7 +69,12 @@ pub(super) fn draw(subject: &Subject<'_>) -> Result<Option<String>, TrainError> 
         let (side, below) = (SIDE as u32, y + FACE);
         let mut png = Vec::new();
         PngEncoder::new(&mut png)
-            .write_image(subject.data.face(mistake.row), side, side, ExtendedColorType::L8)
+            .write_image(
+                &subject.data.faces[mistake.row],
+                side,
+                side,
+                ExtendedColorType::L8,
+            )
             .map_err(failed)?;
         let _ = write!(
             svg,

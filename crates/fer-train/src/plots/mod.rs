@@ -1,8 +1,4 @@
 //! `eval --plots`: diagrams of a model's scores, as SVG and as one page that needs nothing else.
-//!
-//! - `draw`: colours, text and legends
-//! - `confusion`, `reliability`, `precision_recall`, `learning`, `mistakes`: one image each
-//! - `report`: all of them in one HTML file
 
 mod confusion;
 mod draw;
@@ -14,16 +10,14 @@ mod report;
 
 use std::path::Path;
 
-use crate::{TrainError, data::Dataset, run::EpochRecord, score::Predictions};
+use crate::{TrainError, data::Dataset, output::write_file, run::EpochRecord, score::Predictions};
 use fer_engine::{
     Manifest,
     folder::{Robustness, ScoreReport},
 };
 
-/// What is drawn.
 #[derive(Debug)]
 pub(crate) struct Subject<'a> {
-    /// The model.
     pub(crate) manifest: &'a Manifest,
     /// The rows it was scored on.
     pub(crate) data: &'a Dataset,
@@ -31,15 +25,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) predictions: &'a Predictions,
     /// The same without the temperature, if it has one.
     pub(crate) uncalibrated: Option<&'a Predictions>,
-    /// Scores of the predictions.
     pub(crate) report: &'a ScoreReport,
-    /// The epochs of its training, if they are known.
+    /// Empty if they are not known.
     pub(crate) records: &'a [EpochRecord],
-    /// What changes to the pictures cost, if it was measured.
     pub(crate) robustness: Option<&'a Robustness>,
 }
 
-/// A finished image.
 struct Picture {
     /// File name without its ending.
     name: &'static str,
@@ -86,8 +77,7 @@ pub(crate) fn write(subject: &Subject<'_>, folder: &Path) -> Result<Vec<String>,
     let mut keep = |name: String, text: &str| {
         let path = folder.join(&name);
         written.push(name);
-        fer_engine::files::replace(&path, |f| std::io::Write::write_all(f, text.as_bytes()))
-            .map_err(TrainError::file(&path))
+        write_file(&path, text.as_bytes())
     };
     for picture in &pictures {
         keep(format!("{}.svg", picture.name), &picture.svg)?;

@@ -4,16 +4,26 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::{
     Subject,
-    draw::{Area, Axis, BLUE, INK, SMALL, VERMILION, chart, failed, image, stroke, text, title, write},
+    draw::{Area, Axis, BLUE, INK, SMALL, VERMILION, chart, failed, image, stroke, text, write},
 };
 use crate::{TrainError, score::Predictions};
-use fer_engine::emotion::Emotion;
+use fer_engine::emotion::{CLASSES, Emotion};
 
 /// Steps of recall and precision that are drawn apart: a frame has fewer pixels.
 const STEPS: f64 = 400.0;
 
 pub(super) fn draw(subject: &Subject<'_>) -> Result<String, TrainError> {
-    image((1280, 760), |area| frames(area, subject))
+    let curves = Emotion::ALL.map(|e| curve(subject.predictions, e));
+    let average = curves.iter().map(|c| c.average).sum::<f64>() / CLASSES as f64;
+    let title = format!("Precision and recall: mean average precision {average:.3}");
+    image((1280, 760), title, |area| {
+        let panels = area.split_evenly((2, 4));
+        for ((emotion, curve), panel) in Emotion::ALL.into_iter().zip(curves).zip(&panels) {
+            let scores = &subject.report.per_class[emotion.index()];
+            frame(panel, emotion, curve, (scores.recall, scores.precision))?;
+        }
+        panels.last().map_or(Ok(()), legend)
+    })
 }
 
 /// A label's curve.
@@ -53,22 +63,6 @@ fn curve(predictions: &Predictions, label: Emotion) -> Curve {
         curve.points.push((recall, precision));
     }
     curve
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn frames(area: &Area<'_>, subject: &Subject<'_>) -> Result<(), TrainError> {
-    let (head, body) = area.split_vertically(60);
-    let panels = body.split_evenly((2, 4));
-    let mut average = 0.0;
-    for (emotion, panel) in Emotion::ALL.into_iter().zip(&panels) {
-        let curve = curve(subject.predictions, emotion);
-        average += curve.average / Emotion::ALL.len() as f64;
-        let scores = &subject.report.per_class[emotion.index()];
-        frame(panel, emotion, curve, (scores.recall, scores.precision))?;
-    }
-    let words = format!("Precision and recall: mean average precision {average:.3}");
-    write(&head, words, (20, 26), HPos::Left, &title())?;
-    panels.last().map_or(Ok(()), legend)
 }
 
 fn frame(area: &Area<'_>, emotion: Emotion, mut curve: Curve, chosen: (f64, f64)) -> Result<(), TrainError> {

@@ -1,13 +1,10 @@
 //! The reliability diagram: how often the likeliest label is right, by its probability.
 
-use plotters::{prelude::*, style::text_anchor::HPos};
+use plotters::prelude::*;
 
 use super::{
     Subject,
-    draw::{
-        Area, Axis, BLUE, Chart, INK, SOFT, VERMILION, chart, failed, image, legend, percent, stroke, title,
-        write,
-    },
+    draw::{Area, Axis, BLUE, Chart, INK, SOFT, VERMILION, chart, failed, image, legend, percent, stroke},
 };
 use crate::{
     TrainError,
@@ -15,14 +12,10 @@ use crate::{
 };
 
 pub(super) fn draw(subject: &Subject<'_>) -> Result<String, TrainError> {
-    image((800, 860), |area| {
-        let (head, body) = area.split_vertically(60);
-        let words = format!(
-            "Reliability: expected calibration error {:.3}",
-            subject.report.scores.ece
-        );
-        write(&head, words, (20, 26), HPos::Left, &title())?;
-        let (upper, lower) = body.split_vertically(560);
+    let ece = subject.report.scores.ece;
+    let title = format!("Reliability: expected calibration error {ece:.3}");
+    image((800, 860), title, |area| {
+        let (upper, lower) = area.split_vertically(560);
         let bins = reliability(subject.predictions);
         accuracies(&upper, subject, &bins)?;
         shares(&lower, &bins)

@@ -1,8 +1,5 @@
 use super::*;
-use crate::{
-    data::{Options, Reader},
-    score::scores::score,
-};
+use crate::{data::Reader, score::scores::score};
 use fer_engine::{
     InputSpec, drawn_faces,
     emotion::{Emotion, Probabilities},
@@ -30,14 +27,14 @@ fn dataset(rows: usize) -> Dataset {
         csv += &format!("{},{}\n", i % 7, pixels.join(" "));
     }
     std::fs::write(&path, csv).unwrap();
-    Dataset::collect(Reader::open(&path, Options::default()).unwrap(), None).unwrap()
+    Dataset::collect(Reader::open(&path, false).unwrap(), None).unwrap()
 }
 
 /// Row i is answered with its own label, or, if `wrong`, with the next one, the surer the larger i.
 fn predictions(data: &Dataset, wrong: impl Fn(usize) -> bool) -> Vec<(Emotion, Probabilities)> {
     (0..data.len())
         .map(|i| {
-            let truth = data.label(i);
+            let truth = data.labels[i];
             let mut logits = [0.0; 7];
             logits[(truth.index() + usize::from(wrong(i))) % 7] = 1.0 + i as f32 * 0.1;
             (truth, Probabilities::from_logits(&logits).unwrap())

@@ -47,7 +47,6 @@ impl Default for Augmentation {
 }
 
 impl Augmentation {
-    /// Every face as it is.
     pub(crate) const NONE: Self = Self {
         flip: 0.0,
         rotation: 0.0,

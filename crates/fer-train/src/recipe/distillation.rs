@@ -17,7 +17,6 @@ pub struct Distillation {
     pub epochs: u32,
     /// Highest learning rate, as a share of the recipe's.
     pub rate_share: f64,
-    /// Dropout rates.
     pub dropout: Dropout,
     /// Share of the views into which another row's view is mixed, by up to a half (mixup, Zhang et al. 2018, arXiv
     /// 1710.09412; the target is the teachers' prediction of the mixture).
@@ -37,7 +36,6 @@ impl Default for Distillation {
 }
 
 impl Recipe {
-    /// The recipe of teacher `which` (from 0).
     pub(crate) fn of_teacher(&self, which: u32) -> Self {
         Self {
             seed: self.seed.wrapping_add(u64::from(which)),

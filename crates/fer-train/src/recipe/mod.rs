@@ -20,23 +20,18 @@ pub(crate) use removed::read;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout(pub [f64; 6]);
 
-/// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// Nesterov momentum.
     Sgd,
-    /// Adam.
     Adam,
 }
 
-/// The learning rate in the course of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// A linear rise, then a fall along a cosine ("1cycle", Smith 2018).
     OneCycle,
-    /// No change.
     Constant,
 }
 
@@ -46,21 +41,16 @@ pub enum Schedule {
 pub struct Recipe {
     /// Passes over the training rows; with teachers, of each of them.
     pub epochs: u32,
-    /// Rows a step.
     pub batch_size: usize,
-    /// Optimiser.
     pub method: Method,
-    /// Learning rate in the course of the run.
     pub schedule: Schedule,
-    /// The highest learning rate.
+    /// The highest.
     pub learning_rate: f64,
     /// Share of the steps in which the rate rises to the highest; then it falls along a cosine to a thousandth.
     pub warm_up: f64,
-    /// Momentum; Adam's β₁.
     pub momentum: f64,
     /// Weight decay, on weights only (not on biases and batch norm).
     pub weight_decay: f64,
-    /// Label smoothing, 0–1.
     pub label_smoothing: f64,
     /// Share of a row's target that is the network's own average prediction of the row in earlier epochs, 0–1: none in the
     /// first epoch, growing evenly to this share in the last (`distill/soft_labels.rs`).
@@ -70,16 +60,11 @@ pub struct Recipe {
     pub balance: f64,
     /// Decay per step of the averaged weights, which are the ones validated and exported.
     pub average_decay: f64,
-    /// Dropout rates.
     pub dropout: Dropout,
-    /// Augmentation.
     pub augmentation: Augmentation,
-    /// A last stage, distilled from several networks that the rest of the recipe trains.
     pub distillation: Distillation,
-    /// Scaling of the gray values.
     #[serde(deserialize_with = "input::with_defaults")]
     pub input: InputSpec,
-    /// Seed of all of a run's randomness.
     pub seed: u64,
 }
 
@@ -235,20 +220,16 @@ impl Recipe {
             within("dropout", rate, 0.0, 0.95)?;
         }
         let a = &self.augmentation;
-        for (name, x, high) in [
-            ("flip", a.flip, 1.0),
-            ("rotation", a.rotation, 180.0),
-            ("scale", a.scale, 0.9),
-            ("shift", a.shift, 1.0),
-            ("brightness", a.brightness, 1.0),
-            ("contrast", a.contrast, 1.0),
-            ("erase", a.erase, 1.0),
-            ("low_resolution", a.low_resolution, 1.0),
-            ("blur", a.blur, 1.0),
-            ("jpeg", a.jpeg, 1.0),
-        ] {
-            within(name, x, 0.0, high)?;
-        }
+        within("flip", a.flip, 0.0, 1.0)?;
+        within("rotation", a.rotation, 0.0, 180.0)?;
+        within("scale", a.scale, 0.0, 0.9)?;
+        within("shift", a.shift, 0.0, 1.0)?;
+        within("brightness", a.brightness, 0.0, 1.0)?;
+        within("contrast", a.contrast, 0.0, 1.0)?;
+        within("erase", a.erase, 0.0, 1.0)?;
+        within("low_resolution", a.low_resolution, 0.0, 1.0)?;
+        within("blur", a.blur, 0.0, 1.0)?;
+        within("jpeg", a.jpeg, 0.0, 1.0)?;
         self.input.check()
     }
 

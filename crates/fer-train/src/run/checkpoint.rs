@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +23,7 @@ use crate::{
     error::TrainError,
     network::{Named, Network, channels_last},
     optim::Optimiser,
+    output::write_file,
     recipe::{self, Recipe},
 };
 
@@ -42,7 +42,7 @@ pub struct State {
     pub(crate) precision: String,
     /// The run's rows, so that it is not resumed on others.
     pub(crate) rows: Rows,
-    /// Finished epochs.
+    /// Finished ones.
     pub(crate) epoch: u32,
     /// Steps done in the epoch under way.
     pub(crate) step: usize,
@@ -85,18 +85,15 @@ pub(crate) struct Sums {
 
 #[allow(clippy::cast_precision_loss)]
 impl Sums {
-    /// Mean loss over the rows, nats.
     pub(crate) fn mean_loss(&self) -> f64 {
         self.loss / self.rows.max(1) as f64
     }
 
-    /// 0–1.
     pub(crate) fn accuracy(&self) -> f64 {
         self.correct as f64 / self.rows.max(1) as f64
     }
 }
 
-/// All state of a run.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) state: State,
@@ -113,15 +110,14 @@ impl Checkpoint {
     pub(crate) fn save(&self, path: &Path) -> Result<(), TrainError> {
         let tensors = prefixed("network/", self.network.tensors())
             .chain(prefixed("average/", self.average.tensors()))
-            .chain(prefixed("momentum/", self.optimiser.momentum().iter()))
-            .chain(prefixed("squares/", self.optimiser.squares().iter()))
-            .chain(prefixed("memory/", self.soft_labels.tensors()));
+            .chain(prefixed("momentum/", &self.optimiser.momentum))
+            .chain(prefixed("squares/", &self.optimiser.squares))
+            .chain(prefixed("memory/", [&self.soft_labels.average]));
         let state = serde_json::to_string(&self.state)
             .map_err(|e| TrainError::invalid(path)(format!("state: {e}")))?;
         write(path, tensors, Some(state))
     }
 
-    /// Reads it onto the device.
     pub(crate) fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
         let file = WeightFile::read(path)?;
         let network = Network::blank(device)?;
@@ -131,9 +127,9 @@ impl Checkpoint {
         let soft_labels = SoftLabels::new(state.rows.train)?;
         file.fill("network/", network.tensors())?;
         file.fill("average/", average.tensors())?;
-        file.fill("memory/", soft_labels.tensors())?;
-        file.fill("momentum/", optimiser.momentum().iter())?;
-        file.fill("squares/", optimiser.squares().iter())?;
+        file.fill("memory/", [&soft_labels.average])?;
+        file.fill("momentum/", &optimiser.momentum)?;
+        file.fill("squares/", &optimiser.squares)?;
         Ok(Self {
             state,
             network,
@@ -145,9 +141,6 @@ impl Checkpoint {
 }
 
 /// The averaged network of a checkpoint and the state it was saved in.
-///
-/// # Errors
-/// The file cannot be read, or is not a whole checkpoint of this network.
 pub fn load_average(path: &Path) -> Result<(Network, State), TrainError> {
     let file = WeightFile::read(path)?;
     let network = Network::blank(Device::Cpu)?;
@@ -161,18 +154,17 @@ pub(crate) fn save_network(network: &Network, path: &Path) -> Result<(), TrainEr
 }
 
 /// Fills a network from such a file.
-///
-/// # Errors
-/// As [`load_average`].
 pub fn load_network(path: &Path, network: &Network) -> Result<(), TrainError> {
     WeightFile::read(path)?.fill("", network.tensors())
 }
 
 fn prefixed<'a>(
     prefix: &'a str,
-    tensors: impl Iterator<Item = &'a Named> + 'a,
-) -> impl Iterator<Item = (String, &'a Tensor)> + 'a {
-    tensors.map(move |n| (format!("{prefix}{}", n.name), &n.tensor))
+    tensors: impl IntoIterator<Item = &'a Named>,
+) -> impl Iterator<Item = (String, &'a Tensor)> {
+    tensors
+        .into_iter()
+        .map(move |n| (format!("{prefix}{}", n.name), &n.tensor))
 }
 
 fn write<'a>(
@@ -208,10 +200,9 @@ fn write<'a>(
     // One key only: the order of several keys, and with it the file's hash, would differ from run to run.
     let metadata = state.map(|s| HashMap::from([(METADATA.to_owned(), s)]));
     let bytes = safetensors::serialize(views, metadata).map_err(invalid)?;
-    fer_engine::files::replace(path, |f| f.write_all(&bytes)).map_err(TrainError::file(path))
+    write_file(path, &bytes)
 }
 
-/// A safetensors file in memory.
 struct WeightFile {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -229,10 +220,6 @@ impl WeightFile {
         TrainError::invalid(&self.path)(reason)
     }
 
-    fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
-        SafeTensors::deserialize(&self.bytes).map_err(|e| self.not_whole(&e))
-    }
-
     fn not_whole(&self, error: &safetensors::SafeTensorError) -> TrainError {
         self.invalid(not_safetensors(error))
     }
@@ -240,18 +227,16 @@ impl WeightFile {
     fn state(&self) -> Result<State, TrainError> {
         let (_, metadata) = SafeTensors::read_metadata(&self.bytes).map_err(|e| self.not_whole(&e))?;
         let state = metadata.metadata().as_ref().and_then(|m| m.get(METADATA));
-        let Some(state) = state else {
-            return Err(
-                self.invalid("holds weights but no training state: not a checkpoint of fer-train".to_owned())
-            );
-        };
+        let state = state.ok_or_else(|| {
+            self.invalid("holds weights but no training state: not a checkpoint of fer-train".to_owned())
+        })?;
         serde_json::from_str(state)
             .map_err(|e| self.invalid(format!("its training state is not understood: {e}")))
     }
 
-    fn fill<'a>(&self, prefix: &str, into: impl Iterator<Item = &'a Named>) -> Result<(), TrainError> {
+    fn fill<'a>(&self, prefix: &str, into: impl IntoIterator<Item = &'a Named>) -> Result<(), TrainError> {
         let _no_grad = tch::no_grad_guard();
-        let file = self.tensors()?;
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|e| self.not_whole(&e))?;
         for named in into {
             let name = format!("{prefix}{}", named.name);
             let shape = named.tensor.size();

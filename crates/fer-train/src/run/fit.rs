@@ -20,6 +20,7 @@ use crate::{
     error::TrainError,
     network::{Network, to_batch},
     optim::Optimiser,
+    output::say,
     recipe::Recipe,
     score::scores::score,
 };
@@ -35,17 +36,9 @@ pub(crate) const LAST: &str = "last.safetensors";
 /// The checkpoint of the epoch with the best validation accuracy.
 pub(crate) const BEST: &str = "best.safetensors";
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum FitOutcome {
-    /// All epochs were trained; the best of them.
-    Finished(Best),
-    /// Stopped from outside after `step` steps of the epoch after `epoch`; [`LAST`] holds this state.
-    Stopped { epoch: u32, step: usize },
-}
-
 /// Trains a network by the recipe's last stage, validates its averaged weights after every epoch, and keeps the best epoch.
-/// `teachers` are those of that stage; none where the recipe has none.
+/// `teachers` are those of that stage; none where the recipe has none. `None` if it was stopped from outside, after a line
+/// that says where; [`LAST`] then holds its state.
 ///
 /// A run that is stopped and resumed passes through the same weights, bit for bit, as one that is not: all randomness
 /// follows from seed, epoch and step alone, and the order of additions from the thread count.
@@ -54,7 +47,7 @@ pub(crate) fn fit(
     recipe: &Recipe,
     run: &Run<'_>,
     teachers: &mut Teachers,
-) -> Result<FitOutcome, TrainError> {
+) -> Result<Option<Best>, TrainError> {
     std::fs::create_dir_all(&run.out).map_err(TrainError::file(&run.out))?;
     let last = run.out.join(LAST);
     let mut at = if run.resume {
@@ -62,7 +55,7 @@ pub(crate) fn fit(
     } else {
         start(split, recipe, run)?
     };
-    at.state.learns_from(teachers.origins(), &last)?;
+    at.state.learns_from(&teachers.origins, &last)?;
     let mut history = History::open(&run.out, at.state.epoch)?;
     let recipe = at.state.recipe.last_stage();
     let rows = split.train.len();
@@ -87,8 +80,15 @@ pub(crate) fn fit(
                 saved = Instant::now();
             }
             if stop {
-                let (epoch, step) = (at.state.epoch, at.state.step);
-                return Ok(FitOutcome::Stopped { epoch, step });
+                // Ends the bar's line.
+                drop(progress);
+                say(&format!(
+                    "stopped after epoch {}, step {}; the state is in {}: the same command with --resume goes on",
+                    at.state.epoch,
+                    at.state.step,
+                    last.display()
+                ));
+                return Ok(None);
             }
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -124,12 +124,11 @@ pub(crate) fn fit(
         saved = Instant::now();
         progress.epoch(&record);
     }
-    at.state.best.map(FitOutcome::Finished).ok_or_else(|| {
-        TrainError::Usage("the checkpoint is of a finished run that has no best epoch".to_owned())
-    })
+    let no_best =
+        || TrainError::Usage("the checkpoint is of a finished run that has no best epoch".to_owned());
+    at.state.best.ok_or_else(no_best).map(Some)
 }
 
-/// Rejects a folder that holds a run already.
 pub(crate) fn refuse_to_overwrite(out: &Path) -> Result<(), TrainError> {
     if out.join(LAST).exists() {
         return Err(TrainError::Usage(format!(
@@ -212,14 +211,14 @@ fn validate(network: &Network, data: &Dataset, input: &InputSpec) -> Result<Scor
     for chunk in indices.chunks(BATCH) {
         let mut pixels = vec![0f32; chunk.len() * PIXELS];
         for (row, out) in chunk.iter().zip(pixels.chunks_exact_mut(PIXELS)) {
-            plain(data.face(*row), input, out);
+            plain(&data.faces[*row], input, out);
         }
         let logits = network.forward(&to_batch(&pixels, network.device())?, Kind::Float)?;
         for (row, logits) in chunk.iter().zip(fer_engine::to_logits(&logits, chunk.len())?) {
             let probabilities = Probabilities::from_logits(&logits).map_err(|e| {
                 TrainError::Usage(format!("validation row {}: {e}; the run has diverged", row + 1))
             })?;
-            predictions.push((data.label(*row), probabilities));
+            predictions.push((data.labels[*row], probabilities));
         }
     }
     Ok(score(&predictions).scores)

@@ -9,15 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::tensorboard::EventWriter;
-use crate::error::TrainError;
+use crate::{error::TrainError, output::write_file};
 
 /// One line of JSON an epoch.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 
-/// The record of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EpochRecord {
-    /// From 1.
     pub(crate) epoch: u32,
     /// Learning rate at its end.
     pub(crate) learning_rate: f64,
@@ -27,21 +25,16 @@ pub(crate) struct EpochRecord {
     pub(crate) train_accuracy: f64,
     /// Accuracy of the averaged weights on the validation rows, 0–1.
     pub(crate) valid_accuracy: f64,
-    /// Macro-F1 there, 0–1.
     pub(crate) valid_macro_f1: f64,
-    /// Log-loss there, nats.
     pub(crate) valid_log_loss: f64,
-    /// Expected calibration error there, 0–1.
     pub(crate) valid_ece: f64,
     /// Seconds of training steps since the run was last started.
     pub(crate) seconds: f64,
-    /// Training images per second over that time.
     pub(crate) images_per_second: f64,
     /// Whether its validation accuracy is above that of every epoch before.
     pub(crate) best: bool,
 }
 
-/// The run's records on disk.
 #[derive(Debug)]
 pub(crate) struct History {
     path: PathBuf,
@@ -57,13 +50,12 @@ impl History {
         let kept: String = match fs::read_to_string(&path) {
             Ok(text) => text
                 .lines()
-                .filter(|l| is_up_to(l, epoch))
+                .filter(|l| serde_json::from_str::<EpochRecord>(l).is_ok_and(|r| r.epoch <= epoch))
                 .fold(String::new(), |a, l| a + l + "\n"),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(TrainError::file(&path)(e)),
         };
-        fer_engine::files::replace(&path, |f| f.write_all(kept.as_bytes()))
-            .map_err(TrainError::file(&path))?;
+        write_file(&path, kept.as_bytes())?;
         let file = OpenOptions::new()
             .append(true)
             .open(&path)
@@ -109,8 +101,4 @@ pub(crate) fn read_records(path: &Path) -> Result<Vec<EpochRecord>, TrainError> 
                 .map_err(|e| invalid(format!("line {}: not the record of an epoch: {e}", i + 1)))
         })
         .collect()
-}
-
-fn is_up_to(line: &str, epoch: u32) -> bool {
-    serde_json::from_str::<EpochRecord>(line).is_ok_and(|r| r.epoch <= epoch)
 }

@@ -1,10 +1,4 @@
 //! A training run: steps, validation, checkpoints, records.
-//!
-//! - [`mod@fit`]: the loop over epochs and steps
-//! - [`step`]: one step of the optimiser
-//! - [`checkpoint`]: all of a run's state in one file
-//! - [`history`]: the records of its epochs, with [`tensorboard`]
-//! - [`progress`]: the progress bar
 
 mod checkpoint;
 mod fit;
@@ -19,17 +13,13 @@ use tch::Device;
 
 use crate::network::TrainingPrecision;
 
-#[cfg(test)]
-pub(crate) use checkpoint::Sums;
 pub(crate) use checkpoint::{State, save_network};
 pub use checkpoint::{load_average, load_network};
-pub(crate) use fit::{BEST, FitOutcome, LAST, fit, refuse_to_overwrite};
+pub(crate) use fit::{BEST, LAST, fit, refuse_to_overwrite};
 pub(crate) use history::{EpochRecord, METRICS, read_records};
 
-/// The settings of a run, apart from its recipe.
 #[derive(Debug, Clone)]
 pub(crate) struct Run<'a> {
-    /// Folder for checkpoints and records.
     pub(crate) out: PathBuf,
     pub(crate) precision: TrainingPrecision,
     pub(crate) device: Device,

@@ -13,7 +13,6 @@ use crate::output::say;
 /// Time between plain lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(15);
 
-/// Shows a run on standard error.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -68,7 +67,6 @@ impl Progress {
         }
     }
 
-    /// A step was done.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn step(&mut self, sums: &Sums) {
         self.done += 1;
@@ -90,7 +88,6 @@ impl Progress {
         }
     }
 
-    /// An epoch was validated.
     pub(crate) fn epoch(&self, r: &EpochRecord) {
         let mark = if r.best { "  best so far" } else { "" };
         let line = format!(

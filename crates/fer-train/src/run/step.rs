@@ -16,7 +16,6 @@ use crate::{
 pub(super) struct Steps<'a> {
     train: &'a Dataset,
     recipe: &'a Recipe,
-    /// Steps in an epoch.
     per_epoch: usize,
     /// Weight in the loss of a row of each label, `[7]`, float, on the CPU.
     label_weights: Tensor,
@@ -25,7 +24,6 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// `recipe` is that of the run's stage.
     pub(super) fn new(
         train: &'a Dataset,
         recipe: &'a Recipe,
@@ -43,7 +41,6 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// One step on the rows with these indices.
     pub(super) fn step(
         &self,
         at: &mut Checkpoint,
@@ -57,7 +54,7 @@ impl<'a> Steps<'a> {
         let seed = seed_for(recipe.seed, epoch, at.state.step + 1);
         // libtorch's generator draws the dropout.
         tch::manual_seed(seed);
-        let distilled = !teachers.origins().is_empty();
+        let distilled = !teachers.origins.is_empty();
         // A mixture of two faces has no label; only teachers have a target for it.
         let mixup = if distilled { recipe.distillation.mixup } else { 0.0 };
         let Batch { pixels, labels } = Batch::draw(self.train, rows, recipe, epoch, seed, mixup)?;

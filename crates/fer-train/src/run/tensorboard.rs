@@ -14,7 +14,6 @@ use std::{
 /// The first event of a file: its format.
 const FILE_VERSION: &str = "brain.Event:2";
 
-/// Writes one event file.
 #[derive(Debug)]
 pub(super) struct EventWriter {
     file: BufWriter<File>,
@@ -36,7 +35,6 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Adds a point to the curve `tag`.
     pub(super) fn scalar(&mut self, tag: &str, value: f32, step: i64) -> io::Result<()> {
         self.write(&scalar_event(wall_time(), step, tag, value))
     }
@@ -77,16 +75,18 @@ fn wall_time() -> f64 {
 const SESSION_START: u64 = 1;
 
 fn version_event(wall_time: f64) -> Message {
-    Message::default().double(1, wall_time).text(3, FILE_VERSION)
+    Message::default()
+        .double(1, wall_time)
+        .bytes(3, FILE_VERSION.as_bytes())
 }
 
 fn start_event(wall_time: f64, first_step: i64) -> Message {
-    step_event(wall_time, first_step).message(7, &Message::default().varint(1, SESSION_START))
+    step_event(wall_time, first_step).bytes(7, &Message::default().varint(1, SESSION_START).0)
 }
 
 fn scalar_event(wall_time: f64, step: i64, tag: &str, value: f32) -> Message {
-    let value = Message::default().text(1, tag).float(2, value);
-    step_event(wall_time, step).message(5, &Message::default().message(1, &value))
+    let value = Message::default().bytes(1, tag.as_bytes()).float(2, value);
+    step_event(wall_time, step).bytes(5, &Message::default().bytes(1, &value.0).0)
 }
 
 fn step_event(wall_time: f64, step: i64) -> Message {
@@ -110,26 +110,21 @@ impl Message {
     }
 
     fn double(self, field: u64, value: f64) -> Self {
-        self.raw(field << 3 | Self::FIXED_64).bytes(&value.to_le_bytes())
+        self.raw(field << 3 | Self::FIXED_64).push(&value.to_le_bytes())
     }
 
     fn float(self, field: u64, value: f32) -> Self {
-        self.raw(field << 3 | Self::FIXED_32).bytes(&value.to_le_bytes())
+        self.raw(field << 3 | Self::FIXED_32).push(&value.to_le_bytes())
     }
 
-    fn text(self, field: u64, value: &str) -> Self {
+    /// A text, or a message within this one.
+    fn bytes(self, field: u64, value: &[u8]) -> Self {
         self.raw(field << 3 | Self::BYTES)
             .raw(value.len() as u64)
-            .bytes(value.as_bytes())
+            .push(value)
     }
 
-    fn message(self, field: u64, value: &Self) -> Self {
-        self.raw(field << 3 | Self::BYTES)
-            .raw(value.0.len() as u64)
-            .bytes(&value.0)
-    }
-
-    fn bytes(mut self, bytes: &[u8]) -> Self {
+    fn push(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
@@ -145,15 +140,10 @@ impl Message {
     }
 }
 
-/// A TFRecord.
 fn record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
-    let mut record = Vec::with_capacity(data.len() + 16);
-    record.extend_from_slice(&length);
-    record.extend_from_slice(&masked_crc(&length).to_le_bytes());
-    record.extend_from_slice(data);
-    record.extend_from_slice(&masked_crc(data).to_le_bytes());
-    record
+    let checksum = |data| masked_crc(data).to_le_bytes();
+    [&length[..], &checksum(&length), data, &checksum(data)].concat()
 }
 
 /// CRC-32C, rotated and shifted so that the checksum of data that holds checksums stays meaningful.
@@ -167,12 +157,6 @@ mod tests {
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|b| format!("{b:02x}")).collect()
-    }
-
-    #[test]
-    fn the_checksum_is_crc32c() {
-        // The check value of CRC-32C's definition.
-        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
     }
 
     // The expected bytes were written by TensorBoard 2.21's own RecordWriter.

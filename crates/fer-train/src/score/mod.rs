@@ -27,7 +27,7 @@ pub(crate) fn logits(
     change: impl Fn(Face) -> Result<Face, String>,
 ) -> Result<Vec<(Emotion, Logits)>, TrainError> {
     let mut rows = Vec::with_capacity(data.len());
-    for (faces, labels) in data.faces().chunks(BATCH).zip(data.labels().chunks(BATCH)) {
+    for (faces, labels) in data.faces.chunks(BATCH).zip(data.labels.chunks(BATCH)) {
         let faces = faces
             .iter()
             .map(|f| change(Face(*f)))
@@ -45,7 +45,6 @@ pub(crate) fn predictions(rows: &LabelledLogits) -> Result<Vec<(Emotion, Probabi
         .collect()
 }
 
-/// The probabilities of some faces.
 pub(crate) fn classify(
     engine: &mut dyn Classifier,
     faces: &[Face],

@@ -15,18 +15,15 @@ use fer_engine::folder::{ScoreReport, Scores, Training};
 pub(crate) struct Overlap(Vec<bool>);
 
 impl Overlap {
-    /// Of the rows of `data`.
     pub(crate) fn of(data: &Dataset, train: &Dataset) -> Self {
-        let known: HashSet<&[u8; 2304]> = train.faces().iter().collect();
-        Self(data.faces().iter().map(|f| known.contains(f)).collect())
+        let known: HashSet<&[u8; 2304]> = train.faces.iter().collect();
+        Self(data.faces.iter().map(|f| known.contains(f)).collect())
     }
 
-    /// The number of repeated rows.
     pub(crate) fn count(&self) -> usize {
         self.0.iter().filter(|r| **r).count()
     }
 
-    /// Whether every row is repeated.
     pub(crate) fn all(&self) -> bool {
         self.0.iter().all(|r| *r)
     }
@@ -74,7 +71,7 @@ mod tests {
     use fer_engine::emotion::Probabilities;
 
     use super::*;
-    use crate::data::{Options, Reader};
+    use crate::data::Reader;
 
     /// Rows with those first pixels, label by label.
     fn rows(first: &[u8]) -> Dataset {
@@ -85,7 +82,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.csv");
         std::fs::write(&path, text).unwrap();
-        Dataset::collect(Reader::open(&path, Options::default()).unwrap(), None).unwrap()
+        Dataset::collect(Reader::open(&path, false).unwrap(), None).unwrap()
     }
 
     #[test]
@@ -99,7 +96,7 @@ mod tests {
         };
         let predictions: Vec<_> = [0, 0, 0, 0, 0]
             .iter()
-            .zip(valid.labels())
+            .zip(&valid.labels)
             .map(|(e, label)| (*label, certain(*e)))
             .collect();
         let unseen = repeated.unseen(&predictions).unwrap();

@@ -7,7 +7,6 @@ use fer_engine::{
     folder::{Case, Kept, Robustness},
 };
 
-/// Every change that is measured, in the order shown.
 const MEASURED: [Change; 14] = [
     Change::Shift(-2, 0),
     Change::Shift(2, 0),

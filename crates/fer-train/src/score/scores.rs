@@ -7,7 +7,6 @@ use fer_engine::{
 
 use super::Predictions;
 
-/// Bins of the expected calibration error.
 const ECE_BINS: usize = 15;
 /// Lower bound of the true label's probability in the log-loss: a single row whose probability is rounded to 0
 /// would make the mean infinite.
@@ -40,14 +39,12 @@ pub(crate) fn in_words(scores: &Scores) -> String {
     words.join(", ")
 }
 
-/// One bin of the calibration error.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Bin {
     /// Rows whose likeliest label has a probability in this bin.
     pub(crate) rows: u64,
     /// Those of them whose likeliest label is the true one.
     pub(crate) right: u64,
-    /// Sum of the probabilities.
     pub(crate) confidence: f64,
 }
 
@@ -65,7 +62,6 @@ pub(crate) fn reliability(predictions: &Predictions) -> [Bin; ECE_BINS] {
     bins
 }
 
-/// Scores rows of true label and predicted probabilities.
 pub(crate) fn score(predictions: &Predictions) -> ScoreReport {
     let mut confusion = [[0; CLASSES]; CLASSES];
     let mut loss = 0.0;
@@ -141,14 +137,11 @@ pub(crate) fn table(report: &ScoreReport) -> String {
         "label", "precision", "recall", "F1", "rows"
     );
     for (emotion, class) in Emotion::ALL.iter().zip(&report.per_class) {
-        let ClassScores {
-            precision,
-            recall,
-            f1,
-            support,
-        } = class.known;
-        let name = emotion.name();
-        text += &format!("{name:<10}{precision:>10.4}{recall:>10.4}{f1:>10.4}{support:>10}\n");
+        let (name, c) = (emotion.name(), class);
+        text += &format!(
+            "{name:<10}{:>10.4}{:>10.4}{:>10.4}{:>10}\n",
+            c.precision, c.recall, c.f1, c.support
+        );
     }
     text += &format!("\nconfusion: rows true, columns predicted\n{:<10}", "");
     text.extend(Emotion::ALL.map(|e| format!("{:>10}", e.name())));

@@ -10,7 +10,6 @@ use fer_engine::{
 
 /// Fewer rows say nothing reliable about a temperature.
 pub(crate) const LEAST_ROWS: usize = 100;
-/// What is searched.
 const RANGE: (f64, f64) = (0.1, 10.0);
 /// Width of ln T at which the search ends.
 const PRECISION: f64 = 1e-6;

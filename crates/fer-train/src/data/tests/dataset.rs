@@ -10,7 +10,7 @@ fn a_data_set_has_labelled_rows_of_the_set_asked_for() {
     let load = |text: &str, usage| Dataset::collect(open(text, false).unwrap(), usage);
     assert_eq!(load(&text, None).unwrap().class_counts(), [1, 2, 0, 0, 0, 0, 0]);
     let public = load(&text, Some(Usage::PublicTest)).unwrap();
-    assert_eq!((public.len(), public.label(0)), (2, Emotion::Disgust));
+    assert_eq!((public.len(), public.labels[0]), (2, Emotion::Disgust));
 
     let error = |text: &str, usage| load(text, usage).unwrap_err().to_string();
     assert_eq!(
@@ -51,10 +51,10 @@ fn rows_are_held_out_by_label_and_seed() {
     assert_eq!(valid.class_counts(), [10, 1, 1, 0, 0, 4, 5]);
     assert_eq!(train.len() + valid.len(), all.len());
     // Nothing lost, nothing twice, labels still at their faces, the file's order kept.
-    let number = |d: &Dataset, i| {
+    let number = |d: &Dataset, i: usize| {
         (
-            usize::from(d.face(i)[0]) * 256 + usize::from(d.face(i)[1]),
-            d.label(i),
+            usize::from(d.faces[i][0]) * 256 + usize::from(d.faces[i][1]),
+            d.labels[i],
         )
     };
     let numbers = |d: &Dataset| (0..d.len()).map(|i| number(d, i)).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ fn no_face_is_held_out_that_another_row_has() {
     let all = Dataset::collect(open(text, false).unwrap(), None).unwrap();
     let Split { train, valid } = all.hold_out(10, 1).unwrap();
     assert_eq!((train.len(), valid.len()), (252, 28));
-    assert!(valid.faces().iter().all(|f| !train.faces().contains(f)));
+    assert!(valid.faces.iter().all(|f| !train.faces.contains(f)));
 
     // Where every face is there twice, nothing can be held out.
     let twice = format!("emotion,pixels\n{}", format!("0,\"0 1{rest}\"\n").repeat(20));

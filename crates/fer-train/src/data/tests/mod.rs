@@ -1,6 +1,7 @@
 mod dataset;
 mod predictions;
 
+use clap::ValueEnum;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,12 +20,8 @@ fn join(values: &[u8]) -> String {
     values.iter().map(u8::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn open(text: impl Into<Vec<u8>>, skip_bad_rows: bool) -> Result<Reader, DataError> {
-    Reader::from_read(
-        "d.csv",
-        std::io::Cursor::new(text.into()),
-        Options { skip_bad_rows },
-    )
+fn open(text: impl Into<Vec<u8>>, skip_bad_rows: bool) -> Result<Reader, TrainError> {
+    Reader::from_read("d.csv", std::io::Cursor::new(text.into()), skip_bad_rows)
 }
 
 fn rows(text: impl Into<Vec<u8>>) -> Vec<Row> {
@@ -255,7 +252,7 @@ fn each_bad_header_has_its_message() {
 #[test]
 fn files_that_cannot_be_read_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    let open = |path: &Path| Reader::open(path, Options::default()).err().unwrap().to_string();
+    let open = |path: &Path| Reader::open(path, false).err().unwrap().to_string();
     let missing = dir.path().join("no.csv");
     assert!(open(&missing).starts_with(&format!("cannot open {}: No such file", missing.display())));
     assert_eq!(
@@ -273,8 +270,7 @@ fn files_that_cannot_be_read_are_named() {
         }
     }
     let text = format!("pixels\n{}\n1 2", pixels(1));
-    let skip = Options { skip_bad_rows: true };
-    let mut reader = Reader::from_read("d.csv", Breaks(std::io::Cursor::new(text.into())), skip).unwrap();
+    let mut reader = Reader::from_read("d.csv", Breaks(std::io::Cursor::new(text.into())), true).unwrap();
     assert!(reader.next().unwrap().is_ok());
     let broken = reader.next().unwrap().unwrap_err().to_string();
     assert_eq!(broken, "d.csv: reading failed after line 2: the disk is gone");
@@ -288,12 +284,12 @@ fn bad_rows_are_skipped_and_counted_where_asked() {
     // An open quote takes its own line with it, not the next.
     let text = format!("emotion,pixels\n{}1,\"1 2\n{}{bad}{}", good(0), good(1), good(2));
     let data = Dataset::collect(open(text.clone(), true).unwrap(), None).unwrap();
-    assert_eq!(data.labels(), [Emotion::Angry, Emotion::Disgust, Emotion::Fear]);
-    assert_eq!(data.face(1).as_slice(), values(1));
-    assert_eq!(data.skipped().count, 8);
-    assert_eq!(data.skipped().first.len(), KEPT_MESSAGES);
-    assert!(data.skipped().first[0].starts_with("d.csv: line 3: the line ends inside"));
-    assert!(data.skipped().first[1].starts_with("d.csv: line 5: label 9"));
+    assert_eq!(data.labels, [Emotion::Angry, Emotion::Disgust, Emotion::Fear]);
+    assert_eq!(data.faces[1].as_slice(), values(1));
+    assert_eq!(data.skipped.count, 8);
+    assert_eq!(data.skipped.first.len(), KEPT_MESSAGES);
+    assert!(data.skipped.first[0].starts_with("d.csv: line 3: the line ends inside"));
+    assert!(data.skipped.first[1].starts_with("d.csv: line 5: label 9"));
     assert!(Dataset::collect(open(text, false).unwrap(), None).is_err());
 }
 
@@ -333,7 +329,7 @@ proptest! {
             let field = |name: &str| match name {
                 "emotion" => label.to_string(),
                 "pixels" => join(values),
-                _ => Usage::ALL[*usage].to_string(),
+                _ => format!("{:?}", Usage::value_variants()[*usage]),
             };
             writer.write_record(order.map(field)).unwrap();
         }
@@ -342,7 +338,7 @@ proptest! {
         for (i, (row, (label, usage, values))) in read.iter().zip(&written).enumerate() {
             prop_assert_eq!(row.line, i as u64 + 2);
             prop_assert_eq!(row.label, Emotion::from_index(*label));
-            prop_assert_eq!(row.usage, Some(Usage::ALL[*usage]));
+            prop_assert_eq!(row.usage, Some(Usage::value_variants()[*usage]));
             prop_assert_eq!(row.face.0.as_slice(), values.as_slice());
         }
     }

@@ -5,7 +5,7 @@ use fer_engine::emotion::{CLASSES, Probabilities};
 use fer_image::PIXELS;
 
 /// Names the label that the first pixel says.
-fn by_first_pixel(faces: &[Face]) -> Result<Vec<Probabilities>, DataError> {
+fn by_first_pixel(faces: &[Face]) -> Result<Vec<Probabilities>, TrainError> {
     let answer = |face: &Face| {
         let mut logits = [0.0; CLASSES];
         logits[usize::from(face.0[0]) % CLASSES] = 5.0;
@@ -50,7 +50,7 @@ fn a_failed_prediction_leaves_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (dir.path().join("test.csv"), dir.path().join("predictions.csv"));
     fs::write(&data, format!("pixels\n{}\n{}\n1 2\n", pixels(1), pixels(2))).unwrap();
-    let run = |out: &Path, classify: fn(&[Face]) -> Result<Vec<Probabilities>, DataError>| {
+    let run = |out: &Path, classify: fn(&[Face]) -> Result<Vec<Probabilities>, TrainError>| {
         write_predictions(&data, out, 1, classify)
             .unwrap_err()
             .to_string()

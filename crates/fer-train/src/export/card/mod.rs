@@ -4,11 +4,15 @@ use std::{fmt::Write, path::Path};
 
 use serde::Deserialize;
 
-use crate::{TrainError, output::say, score::scores::in_words};
+use crate::{
+    TrainError,
+    output::{say, write_file},
+    score::scores::in_words,
+};
 use fer_engine::{
-    BeforeAfter, Manifest, TemperatureFit,
+    Manifest, TemperatureFit,
     emotion::Emotion,
-    folder::{Best, ClassScores, Provenance, Robustness, Rows, ScoreReport, Section, Training},
+    folder::{Best, Provenance, Robustness, Rows, ScoreReport, Section, Training},
 };
 
 /// First line of a card that may be overwritten.
@@ -32,9 +36,7 @@ pub(crate) fn write(manifest: &Manifest, out: &Path) -> Result<(), TrainError> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::file(&path)(e)),
         _ => {}
     }
-    let text = model_card(manifest);
-    fer_engine::files::replace(&path, |f| std::io::Write::write_all(f, text.as_bytes()))
-        .map_err(TrainError::file(&path))
+    write_file(&path, model_card(manifest).as_bytes())
 }
 
 /// The card in Markdown: what the model is, its data and licence, recipe, scores and limits, what it is not for.
@@ -191,15 +193,10 @@ fn scores(text: &mut String, report: &ScoreReport) {
          | label | precision | recall | F1 | rows |\n| --- | --- | --- | --- | --- |\n",
     );
     for (emotion, class) in Emotion::ALL.iter().zip(&report.per_class) {
-        let ClassScores {
-            precision,
-            recall,
-            f1,
-            support,
-        } = class.known;
         let _ = writeln!(
             text,
-            "| {emotion} | {precision:.4} | {recall:.4} | {f1:.4} | {support} |"
+            "| {emotion} | {:.4} | {:.4} | {:.4} | {} |",
+            class.precision, class.recall, class.f1, class.support
         );
     }
     text.push('\n');
@@ -211,27 +208,20 @@ fn temperature(text: &mut String, fit: Option<&TemperatureFit>) {
         text.push_str("Not calibrated: the probabilities are the softmax of the logits.\n\n");
         return;
     };
-    let TemperatureFit {
-        temperature,
-        rows,
-        log_loss,
-        ece,
-        ece_two_halves,
-    } = fit;
     let _ = write!(
         text,
-        "Logits are divided by the temperature {temperature:.4} before the softmax"
+        "Logits are divided by the temperature {:.4} before the softmax",
+        fit.temperature
     );
-    if let (Some(rows), Some(ece), Some(loss)) = (rows, ece.as_deref(), log_loss.as_deref()) {
-        let BeforeAfter { before, after } = ece;
+    if let (Some(rows), Some(ece), Some(loss)) = (fit.rows, &fit.ece, &fit.log_loss) {
         let _ = write!(
             text,
             ", fitted by least log-loss on {rows} validation rows. There the expected\n\
-             calibration error is {before:.4} without it and {after:.4} with it, the log-loss {:.4} and {:.4}",
-            loss.before, loss.after
+             calibration error is {:.4} without it and {:.4} with it, the log-loss {:.4} and {:.4}",
+            ece.before, ece.after, loss.before, loss.after
         );
     }
-    if let Some(ece) = ece_two_halves {
+    if let Some(ece) = fit.ece_two_halves {
         let _ = write!(
             text,
             "; with half of the rows fitted and the other\nhalf measured, the error is {ece:.4}"
