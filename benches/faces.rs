@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use fer_image::{
     Limits, decode_luma,
-    faces::{Detector, Options, Seeta},
+    faces::{Options, Seeta},
 };
 
 #[path = "../tests/support/rustface.rs"]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{DetectError, EncodedImage, Pipeline, Session};
 use crate::{
-    faces::{Detector, Options, Rect},
+    faces::{Options, Rect},
     image::Face,
 };
 

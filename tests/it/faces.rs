@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use fer_image::{
     Limits, LumaImage, decode_luma,
-    faces::{Detector, FaceBox, Options, Seeta},
+    faces::{FaceBox, Options, Seeta},
 };
 use image::{ImageFormat, imageops};
 use reqwest::Method;

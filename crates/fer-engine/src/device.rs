@@ -58,26 +58,27 @@ impl DeviceRequest {
             Self::Auto if devices > 0 => Ok(tch::Device::Cuda(0)),
             Self::Auto | Self::Cpu => Ok(tch::Device::Cpu),
             Self::Cuda(n) if n < devices => Ok(tch::Device::Cuda(n)),
-            Self::Cuda(n) => Err(EngineError::NoCuda {
-                index: n,
-                devices,
-                cuda_library: cuda_linked(),
-            }),
+            Self::Cuda(n) => Err(EngineError::NoCuda(no_cuda(n, devices, cuda_linked()))),
         }
     }
+}
+
+fn no_cuda(index: usize, devices: usize, cuda_library: bool) -> String {
+    let why = if !cuda_library {
+        "this build has no CUDA: build it with `make build DEVICE=cuda`, or use --device cpu".to_owned()
+    } else if devices == 0 {
+        "no CUDA device is visible: check the driver (nvidia-smi) and the container's GPU flag, or use --device cpu"
+            .to_owned()
+    } else {
+        format!("there are {devices} CUDA devices (0–{})", devices - 1)
+    };
+    format!("--device cuda:{index} was asked for, but {why}")
 }
 
 /// Whether the CUDA half of libtorch is linked into this program (a GPU need not be present).
 #[must_use]
 pub fn cuda_linked() -> bool {
     tch::utils::has_cudart()
-}
-
-/// The version of cuDNN in this build (91002 is 9.10.2); `None` in a build without CUDA.
-#[must_use]
-pub fn cudnn_version() -> Option<i64> {
-    // Without the CUDA half of libtorch the question itself is an error there.
-    cuda_linked().then(tch::utils::version_cudnn)
 }
 
 /// The name of a device as users write it.

@@ -2,33 +2,24 @@
 
 use std::fmt;
 
-use serde::{
-    Serialize,
-    ser::{SerializeMap, Serializer},
-};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Number of labels.
 pub const CLASSES: usize = 7;
 
 /// A label of the FER2013 data set; the discriminant is the number in its CSV files and the column of the
 /// network's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[allow(missing_docs)] // the labels are the documentation
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Emotion {
-    /// 0
     Angry,
-    /// 1
     Disgust,
-    /// 2
     Fear,
-    /// 3
     Happy,
-    /// 4
     Sad,
-    /// 5
     Surprise,
-    /// 6
     Neutral,
 }
 
@@ -124,11 +115,7 @@ impl Probabilities {
 
 impl Serialize for Probabilities {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(CLASSES))?;
-        for (emotion, p) in Emotion::ALL.iter().zip(self.0) {
-            map.serialize_entry(emotion.name(), &p)?;
-        }
-        map.end()
+        serializer.collect_map(Emotion::ALL.iter().zip(&self.0))
     }
 }
 

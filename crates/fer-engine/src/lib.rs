@@ -32,16 +32,15 @@ mod testing;
 mod torchscript;
 
 pub use classifier::{Classifier, EngineInfo, Logits};
-pub use device::{DeviceRequest, cuda_linked, cudnn_version, device_name};
+pub use device::{DeviceRequest, cuda_linked, device_name};
 pub use error::EngineError;
 pub use folder::{
     FILE_MANIFEST, FILE_SAFETENSORS, FILE_TORCHSCRIPT, FileEntry, InputSpec, Manifest, ModelFolder,
-    sha256_hex,
 };
 pub use network::FoldedNetwork;
 pub use packed::{Isa, Packed, Precision, QuantRanges, calibrate};
 pub use probe::drawn_faces;
 pub use request::{EngineRequest, PrecisionRequest};
 pub use select::{Chosen, Incumbent, select};
-pub use temperature::{BeforeAfter, TEMPERATURES, TemperatureFit, WithTemperature, apply_temperature};
+pub use temperature::{BeforeAfter, TemperatureFit, apply_temperature};
 pub use torchscript::{TorchScript, as_i64, save_torchscript, to_logits};

@@ -3,13 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use tch::Device;
-
-use crate::{Classifier, EngineError, EngineInfo, Logits, ModelFolder, TorchScript, folder::Kept};
+use crate::{Classifier, EngineError, EngineInfo, Logits, folder::Kept};
 use fer_image::Face;
 
 /// The temperatures that `model.json` may name.
-pub const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 /// `calibration` of `model.json`. Only the temperature is needed; the rest says where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,37 +68,10 @@ pub fn apply_temperature(mut logits: Vec<Logits>, temperature: f64) -> Vec<Logit
 }
 
 /// An engine whose logits are divided by the folder's temperature: what serves and what is scored.
-pub struct WithTemperature {
-    inner: Box<dyn Classifier>,
-    temperature: f64,
-}
-
-impl std::fmt::Debug for WithTemperature {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "WithTemperature({:?}, {})",
-            self.inner.info(),
-            self.temperature
-        )
-    }
-}
-
-impl WithTemperature {
-    /// `inner` gives the network's own logits.
-    #[must_use]
-    pub fn new(inner: Box<dyn Classifier>, temperature: f64) -> Self {
-        Self { inner, temperature }
-    }
-
-    /// `model.pt` of the folder on that device, with the folder's temperature.
-    ///
-    /// # Errors
-    /// As [`TorchScript::load`].
-    pub fn torchscript(folder: &ModelFolder, device: Device) -> Result<Self, EngineError> {
-        let inner = Box::new(TorchScript::load(folder, device)?);
-        Ok(Self::new(inner, folder.manifest().temperature()))
-    }
+pub(crate) struct WithTemperature {
+    /// Gives the network's own logits.
+    pub(crate) inner: Box<dyn Classifier>,
+    pub(crate) temperature: f64,
 }
 
 impl Classifier for WithTemperature {

@@ -21,8 +21,8 @@ pub(crate) const INPUT: InputSpec = InputSpec {
     std: 0.25,
 };
 
-/// A tensor's name, shape and values.
-type Named = (String, Vec<usize>, Vec<f32>);
+/// A tensor's name, shape and bytes.
+type Named = (String, Vec<usize>, Vec<u8>);
 
 /// Random weights with batch norm that is not neutral; the same seed always gives the same. libtorch's generator would not:
 /// all threads share it.
@@ -41,7 +41,8 @@ pub(crate) fn random_weights(seed: u64) -> (Vec<Named>, Vec<LayerWeights>) {
         let values: Vec<f32> = (0..shape.iter().product())
             .map(|_| middle + half * (2.0 * rng.random::<f32>() - 1.0))
             .collect();
-        named.push((name.to_owned(), shape.to_vec(), values.clone()));
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        named.push((name.to_owned(), shape.to_vec(), bytes));
         Ok::<_, std::convert::Infallible>(values)
     })
     .unwrap();
@@ -53,18 +54,11 @@ pub(crate) fn random_folder(path: &Path, seed: u64) -> ModelFolder {
     let (named, layers) = random_weights(seed);
     let folded: Vec<_> = layers.iter().map(Folded::from).collect();
     save_torchscript(&folded, &path.join(FILE_TORCHSCRIPT)).unwrap();
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = named
-        .into_iter()
-        .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes
+    let views = named
         .iter()
         .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    std::fs::write(
-        path.join(FILE_SAFETENSORS),
-        safetensors::serialize(views, None).unwrap(),
-    )
-    .unwrap();
+    let bytes = safetensors::serialize(views, None).unwrap();
+    std::fs::write(path.join(FILE_SAFETENSORS), bytes).unwrap();
     let mut manifest = Manifest::new("m", "1", INPUT);
     for name in [FILE_TORCHSCRIPT, FILE_SAFETENSORS] {
         manifest.add_file(path, name).unwrap();

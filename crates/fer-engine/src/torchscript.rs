@@ -64,9 +64,6 @@ pub const fn as_i64(n: usize) -> i64 {
 }
 
 /// Faces as a float tensor `[N,1,48,48]`, scaled as the manifest says.
-///
-/// # Errors
-/// An error of libtorch (out of memory, mostly).
 pub(crate) fn to_input(faces: &[Face], spec: &InputSpec, device: Device) -> Result<Tensor, EngineError> {
     let bytes: Vec<u8> = faces.iter().flat_map(|f| f.0).collect();
     let side = as_i64(SIDE);
@@ -100,14 +97,10 @@ pub fn to_logits(tensor: &Tensor, batch: usize) -> Result<Vec<Logits>, EngineErr
 }
 
 /// The folded layers as libtorch operations, which [`save_torchscript`] traces.
-#[derive(Debug)]
 pub(crate) struct FoldedModule(Vec<(Tensor, Tensor)>);
 
 impl FoldedModule {
     /// Weights and biases as tensors on the CPU.
-    ///
-    /// # Errors
-    /// An error of libtorch.
     pub(crate) fn new(layers: &[Folded]) -> Result<Self, TchError> {
         let tensors = LAYERS.iter().zip(layers).map(|(layer, folded)| {
             let shape: Vec<i64> = layer.weight_shape().into_iter().map(as_i64).collect();
@@ -118,9 +111,6 @@ impl FoldedModule {
     }
 
     /// Logits `[N,7]` of scaled pixels `[N,1,48,48]`.
-    ///
-    /// # Errors
-    /// An error of libtorch.
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
         let mut x = input.shallow_clone();
         let last = LAYERS.len() - 1;

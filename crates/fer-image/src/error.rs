@@ -6,6 +6,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why bytes are not an image that can be used. The displayed text is meant for clients and tells nothing about the
 /// implementation. The decoder's own message is [`ImageError::detail`], for the log.
+#[allow(missing_docs)] // of fields that their names describe
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// There were no bytes at all.
@@ -17,20 +18,11 @@ pub enum ImageError {
     /// The header asks for more pixels, or a longer side, than is accepted (HTTP 422).
     /// Nothing was decoded.
     #[error("the picture is {width}×{height} pixels; accepted are {limit}")]
-    TooManyPixels {
-        /// Width in pixels, as the header claims.
-        width: u32,
-        /// Height in pixels, as the header claims.
-        height: u32,
-        /// What is accepted.
-        limit: Limits,
-    },
+    TooManyPixels { width: u32, height: u32, limit: Limits },
     /// The format is supported, the content is not readable (HTTP 422).
     #[error("the {format} {reason}")]
     Broken {
-        /// The format the bytes begin like.
         format: Format,
-        /// What is wrong, in general terms.
         reason: Reason,
         /// The decoder's message.
         #[source]

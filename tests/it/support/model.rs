@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use fer_engine::sha256_hex;
+use fer_engine::FileEntry;
 use serde_json::{Value, json};
 use tch::{CModule, Kind, Tensor};
 use tempfile::TempDir;
@@ -49,10 +49,7 @@ pub(crate) fn write_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
         "version": "7",
         "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
         "input": raw_input(),
-        "files": {"model.pt": {
-            "sha256": sha256_hex(&weights).unwrap(),
-            "bytes": std::fs::metadata(&weights).unwrap().len(),
-        }},
+        "files": {"model.pt": FileEntry::of(&weights).unwrap()},
         "scores": {"accuracy": 0.5},
     });
     change(&mut manifest);

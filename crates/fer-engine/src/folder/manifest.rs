@@ -8,14 +8,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
-use super::{FILE_MANIFEST, FILE_TORCHSCRIPT, Kept, Robustness, ScoreReport, Section, Training, sha256_hex};
+use super::{FILE_MANIFEST, FILE_TORCHSCRIPT, Kept, Robustness, ScoreReport, Section, Training, read};
 use crate::{EngineError, TemperatureFit, emotion::Emotion, files};
 use fer_image::SIDE;
 
 /// The format of `model.json` that this version writes, and the newest that it reads. It rises with a change that
 /// older versions would misunderstand; a new field that they may pass over is none.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// `model.json`. Fields that this version does not know are kept at every level when it is written again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +63,7 @@ impl Manifest {
             format: FORMAT,
             name: name.to_owned(),
             version: version.to_owned(),
-            labels: Emotion::ALL.iter().map(|e| e.name().to_owned()).collect(),
+            labels: Emotion::ALL.map(|e| e.name().to_owned()).to_vec(),
             input: input.into(),
             files: BTreeMap::new(),
             temperature_fit: None,
@@ -79,7 +80,7 @@ impl Manifest {
         self.temperature_fit.as_ref().map_or(1.0, |t| t.temperature)
     }
 
-    /// Reads the text of a `model.json` and checks it. The files that it names are not looked at.
+    /// Reads the text of a `model.json` and checks it, but not the files that it names.
     ///
     /// # Errors
     /// A sentence: it is not such a text, of a newer format, names other labels or another input size, or a file by
@@ -211,29 +212,21 @@ impl FileEntry {
     /// # Errors
     /// [`EngineError::Read`].
     pub fn of(path: &Path) -> Result<Self, EngineError> {
-        let read = |source| EngineError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        Ok(Self {
-            sha256: sha256_hex(path).map_err(read)?,
-            bytes: std::fs::metadata(path).map_err(read)?.len(),
-        })
+        Ok(Self::of_bytes(&read(path)?))
+    }
+
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self {
+            sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            bytes: bytes.len() as u64,
+        }
     }
 }
 
 fn check_manifest(m: &Manifest) -> Result<(), String> {
-    if !m
-        .labels
-        .iter()
-        .map(String::as_str)
-        .eq(Emotion::ALL.map(Emotion::name))
-    {
-        return Err(format!(
-            "labels are {:?}; wanted {:?}",
-            m.labels,
-            Emotion::ALL.map(Emotion::name)
-        ));
+    let labels = Emotion::ALL.map(Emotion::name);
+    if m.labels != labels {
+        return Err(format!("labels are {:?}; wanted {labels:?}", m.labels));
     }
     m.input.check()?;
     m.temperature_fit.as_ref().map_or(Ok(()), |t| t.check())?;

@@ -31,13 +31,14 @@ impl Provenance {
                 let weights = m.files.get(FILE_SAFETENSORS);
                 weights.is_some_and(|w| w.sha256.eq_ignore_ascii_case(&sha256))
             });
-        let file_name = || {
-            path.file_name()
+        let name = match manifest {
+            Some(m) => format!("{} {}", m.name, m.version),
+            None => path
+                .file_name()
                 .unwrap_or_default()
                 .to_string_lossy()
-                .into_owned()
+                .into_owned(),
         };
-        let name = manifest.map_or_else(file_name, |m| format!("{} {}", m.name, m.version));
         Ok(Self { name, sha256 })
     }
 }

@@ -1,11 +1,8 @@
 //! What the trainer notes in `model.json`: training run, scores, robustness. The service only passes the scores on.
 
-use std::{
-    collections::HashMap,
-    ops::{Deref, DerefMut},
-};
+use std::{collections::BTreeMap, ops::Deref};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::{Map, Value};
 
 use super::Provenance;
@@ -36,12 +33,6 @@ impl<T> Deref for Kept<T> {
 
     fn deref(&self) -> &T {
         &self.known
-    }
-}
-
-impl<T> DerefMut for Kept<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.known
     }
 }
 
@@ -222,20 +213,14 @@ mod by_label {
     type Classes = [Kept<ClassScores>; CLASSES];
 
     pub(super) fn serialize<S: Serializer>(classes: &Classes, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(CLASSES))?;
-        for (emotion, scores) in Emotion::ALL.iter().zip(classes) {
-            map.serialize_entry(emotion.name(), scores)?;
-        }
-        map.end()
+        serializer.collect_map(Emotion::ALL.iter().zip(classes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Classes, D::Error> {
-        let mut map = HashMap::<String, Kept<ClassScores>>::deserialize(deserializer)?;
-        let found = Emotion::ALL.into_iter().filter_map(|e| map.remove(e.name()));
-        let found: Vec<_> = found.collect();
-        match found.try_into() {
-            Ok(classes) if map.is_empty() => Ok(classes),
-            _ => Err(D::Error::custom("per_class must have the seven labels as keys")),
-        }
+        // Seven different labels are all of them, and the map sorts them.
+        let map = BTreeMap::<Emotion, Kept<ClassScores>>::deserialize(deserializer)?;
+        let classes: Vec<_> = map.into_values().collect();
+        let missing = |_| D::Error::custom("per_class must have the seven labels as keys");
+        classes.try_into().map_err(missing)
     }
 }

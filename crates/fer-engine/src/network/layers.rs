@@ -34,35 +34,29 @@ pub struct Layer {
     pub batch_norm: bool,
 }
 
-const fn conv(name: &'static str, size: usize, padding: usize, inputs: usize, outputs: usize) -> Layer {
+const fn layer(name: &'static str, kernel: Kernel, inputs: usize, outputs: usize, batch_norm: bool) -> Layer {
     Layer {
         name,
-        kernel: Kernel::Conv { size, padding },
-        inputs,
-        outputs,
-        batch_norm: true,
-    }
-}
-
-const fn dense(name: &'static str, inputs: usize, outputs: usize, batch_norm: bool) -> Layer {
-    Layer {
-        name,
-        kernel: Kernel::Dense,
+        kernel,
         inputs,
         outputs,
         batch_norm,
     }
 }
 
+const fn conv(size: usize, padding: usize) -> Kernel {
+    Kernel::Conv { size, padding }
+}
+
 /// The network, from the face to the logits.
 pub const LAYERS: [Layer; 7] = [
-    conv("conv1", 3, 1, 1, 64),
-    conv("conv2", 5, 2, 64, 128),
-    conv("conv3", 3, 1, 128, 512),
-    conv("conv4", 3, 0, 512, 512),
-    dense("dense1", 2 * 2 * 512, 256, true),
-    dense("dense2", 256, 512, true),
-    dense("output", 512, CLASSES, false),
+    layer("conv1", conv(3, 1), 1, 64, true),
+    layer("conv2", conv(5, 2), 64, 128, true),
+    layer("conv3", conv(3, 1), 128, 512, true),
+    layer("conv4", conv(3, 0), 512, 512, true),
+    layer("dense1", Kernel::Dense, 2 * 2 * 512, 256, true),
+    layer("dense2", Kernel::Dense, 256, 512, true),
+    layer("output", Kernel::Dense, 512, CLASSES, false),
 ];
 
 impl Layer {
@@ -73,21 +67,5 @@ impl Layer {
             Kernel::Conv { size, .. } => vec![self.outputs, self.inputs, size, size],
             Kernel::Dense => vec![self.outputs, self.inputs],
         }
-    }
-
-    /// Weights and biases of the layer itself, without batch norm.
-    #[must_use]
-    pub fn parameters(&self) -> usize {
-        let taps = match self.kernel {
-            Kernel::Conv { size, .. } => size * size,
-            Kernel::Dense => 1,
-        };
-        (self.inputs * taps + 1) * self.outputs
-    }
-
-    /// Scale, shift, running mean and running variance, as Keras counts them.
-    #[must_use]
-    pub const fn batch_norm_parameters(&self) -> usize {
-        if self.batch_norm { 4 * self.outputs } else { 0 }
     }
 }

@@ -59,9 +59,6 @@ impl LayerWeights {
 }
 
 /// Reads the bytes of a `model.safetensors`.
-///
-/// # Errors
-/// A sentence if the bytes are no safetensors file, or a tensor of [`LAYERS`] is missing or has another type or shape.
 pub(crate) fn read_weights(bytes: &[u8]) -> Result<Vec<LayerWeights>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(&e))?;
     LayerWeights::collect(|name, shape| {

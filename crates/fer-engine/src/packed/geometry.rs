@@ -45,7 +45,6 @@ pub(super) const ROWS3: usize = 12 * 12;
 pub(super) const ROWS4: usize = 4 * 4;
 
 /// Byte offsets. The largest of the first entries is known, so that a call can check its buffer without reading the table.
-#[derive(Debug, Clone)]
 pub(super) struct OffsetTable {
     table: Vec<u32>,
     /// Largest entry among the first `i + 1`.
@@ -53,7 +52,9 @@ pub(super) struct OffsetTable {
 }
 
 impl OffsetTable {
-    fn new(table: Vec<u32>) -> Self {
+    /// Offsets here are below 2³²: the largest buffer is a few MB.
+    fn new(offsets: impl IntoIterator<Item = usize>) -> Self {
+        let table: Vec<u32> = offsets.into_iter().map(|x| x as u32).collect();
         let largest = table
             .iter()
             .scan(0, |max, x| {
@@ -81,7 +82,6 @@ impl OffsetTable {
 }
 
 /// The addressing of a matrix product: a layer's rows of activations, and its output.
-#[derive(Debug)]
 pub(super) struct Gemm {
     /// Of each tile of 16 rows, from the start of the input.
     pub(super) tiles: OffsetTable,
@@ -99,7 +99,6 @@ pub(super) struct Gemm {
 }
 
 /// The patches of a 3×3 convolution in its input.
-#[derive(Debug)]
 pub(super) struct Im2col {
     /// Of each output pixel's upper left corner, 16 a tile.
     pub(super) rows: OffsetTable,
@@ -115,9 +114,13 @@ impl Im2col {
 }
 
 /// Sizes and tables for elements of a size and at most a number of faces.
-#[derive(Debug)]
 pub(super) struct Geometry {
-    element: usize,
+    /// Bytes of the second layer's input for one face: both copies.
+    pub(super) input2: usize,
+    /// Of the third layer's, border included.
+    pub(super) input3: usize,
+    /// Of the fourth layer's.
+    pub(super) input4: usize,
     /// Output offsets of the first layer: two for each pooled pixel.
     pub(super) conv1: OffsetTable,
     pub(super) conv2: Gemm,
@@ -127,11 +130,6 @@ pub(super) struct Geometry {
     pub(super) conv4: Gemm,
     pub(super) dense1: Gemm,
     pub(super) dense2: Gemm,
-}
-
-/// Offsets here are below 2³²: the largest buffer is a few MB.
-fn offsets(values: impl IntoIterator<Item = usize>) -> OffsetTable {
-    OffsetTable::new(values.into_iter().map(|x| x as u32).collect())
 }
 
 /// The pixels (y, x) of a `side`×`side` image, pooling window by pooling window.
@@ -146,7 +144,7 @@ impl Geometry {
         let pixel1 = CHANNELS1 * element;
         // The second copy of the second layer's input follows the first. Its pairs of rows begin one row lower, so
         // row `y` of the image has in it the place of row `y - 1`.
-        let copy = Self::copy2(element);
+        let copy = WIDE2 * WIDE2 * pixel1;
         let interleaved = |y: usize, x: usize| (y / 2 * WIDE2 + x) * 2 * pixel1 + y % 2 * pixel1;
         // The first layer writes each pooled pixel into both copies, inside the border of 2.
         let conv1 = (0..POOLED1).flat_map(|p| {
@@ -155,11 +153,11 @@ impl Geometry {
         });
         let pixel2 = CHANNELS2 * element;
         let conv2 = Gemm {
-            tiles: offsets((0..12 * 3).map(|t| interleaved(t / 3 * 2, t % 3 * 8))),
+            tiles: OffsetTable::new((0..12 * 3).map(|t| interleaved(t / 3 * 2, t % 3 * 8))),
             row_stride: pixel1,
             // A tile begins at an even row. Taps of even rows of the kernel find their pairs of rows in the first copy,
             // those of odd rows in the second.
-            k_steps: offsets((0..25).flat_map(|tap| {
+            k_steps: OffsetTable::new((0..25).flat_map(|tap| {
                 let (y, x) = (tap / 5, tap % 5);
                 let start = if y % 2 == 0 {
                     interleaved(y, x)
@@ -169,15 +167,15 @@ impl Geometry {
                 (0..pixel1 / STEP).map(move |k| start + k * STEP)
             })),
             // A tile is two rows × eight columns: four pooling windows side by side, written inside the border of 1.
-            out: offsets((0..POOLED1 / 4).map(|p| ((p / 12 + 1) * WIDE3 + p % 12 + 1) * pixel2)),
+            out: OffsetTable::new((0..POOLED1 / 4).map(|p| ((p / 12 + 1) * WIDE3 + p % 12 + 1) * pixel2)),
             pool: true,
             m_outer: true,
         };
         // Patches are copied tile by tile: [tiles][k_steps][16 rows][64 bytes].
         let copied = |k_steps: usize, tiles: usize, out: OffsetTable| Gemm {
-            tiles: offsets((0..tiles).map(|t| t * k_steps * TILE)),
+            tiles: OffsetTable::new((0..tiles).map(|t| t * k_steps * TILE)),
             row_stride: STEP,
-            k_steps: offsets((0..k_steps).map(|k| k * TILE)),
+            k_steps: OffsetTable::new((0..k_steps).map(|k| k * TILE)),
             out,
             pool: true,
             m_outer: false,
@@ -186,9 +184,9 @@ impl Geometry {
         let dense = |inputs: usize, out: OffsetTable| {
             let row = inputs * element;
             Gemm {
-                tiles: offsets((0..faces.div_ceil(ROWS)).map(|t| t * ROWS * row)),
+                tiles: OffsetTable::new((0..faces.div_ceil(ROWS)).map(|t| t * ROWS * row)),
                 row_stride: row,
-                k_steps: offsets((0..row / STEP).map(|k| k * STEP)),
+                k_steps: OffsetTable::new((0..row / STEP).map(|k| k * STEP)),
                 out,
                 pool: false,
                 m_outer: false,
@@ -197,52 +195,38 @@ impl Geometry {
         let pixel3 = CHANNELS3 * element;
         let steps = |channels: usize| 9 * channels * element / STEP;
         Self {
-            element,
-            conv1: offsets(conv1),
+            input2: 2 * copy,
+            input3: WIDE3 * WIDE3 * pixel2,
+            input4: WIDE4 * WIDE4 * pixel3,
+            conv1: OffsetTable::new(conv1),
             conv2,
             patches3: im2col(WIDE3, pixel2),
             conv3: copied(
                 steps(CHANNELS2),
                 ROWS3 / ROWS,
-                offsets((0..ROWS3 / 4).map(|p| p * pixel3)),
+                OffsetTable::new((0..ROWS3 / 4).map(|p| p * pixel3)),
             ),
             patches4: im2col(WIDE4, pixel3),
             conv4: copied(
                 steps(CHANNELS3),
                 faces,
-                offsets((0..faces * 4).map(|p| p * pixel3)),
+                OffsetTable::new((0..faces * 4).map(|p| p * pixel3)),
             ),
-            dense1: dense(FEATURES, offsets((0..faces).map(|i| i * HIDDEN[0] * element))),
+            dense1: dense(
+                FEATURES,
+                OffsetTable::new((0..faces).map(|i| i * HIDDEN[0] * element)),
+            ),
             // In float, whatever the layers before are in: the output layer is.
-            dense2: dense(HIDDEN[0], offsets((0..faces).map(|i| i * HIDDEN[1] * 4))),
+            dense2: dense(HIDDEN[0], OffsetTable::new((0..faces).map(|i| i * HIDDEN[1] * 4))),
         }
-    }
-
-    fn copy2(element: usize) -> usize {
-        WIDE2 * WIDE2 * CHANNELS1 * element
-    }
-
-    /// Bytes of the second layer's input for one face: both copies.
-    pub(super) fn input2(&self) -> usize {
-        2 * Self::copy2(self.element)
-    }
-
-    /// Bytes of the third layer's input for one face, border included.
-    pub(super) fn input3(&self) -> usize {
-        WIDE3 * WIDE3 * CHANNELS2 * self.element
-    }
-
-    /// Bytes of the fourth layer's input for one face.
-    pub(super) fn input4(&self) -> usize {
-        WIDE4 * WIDE4 * CHANNELS3 * self.element
     }
 }
 
 /// The patches of a 3×3 convolution over `side`×`side` pixels of `pixel` bytes, in the order of pooling windows.
 fn im2col(side: usize, pixel: usize) -> Im2col {
     Im2col {
-        rows: offsets(windows(side - 2).map(|(y, x)| (y * side + x) * pixel)),
-        k_steps: offsets((0..9).flat_map(|tap| {
+        rows: OffsetTable::new(windows(side - 2).map(|(y, x)| (y * side + x) * pixel)),
+        k_steps: OffsetTable::new((0..9).flat_map(|tap| {
             let corner = (tap / 3 * side + tap % 3) * pixel;
             (0..pixel / STEP).map(move |k| corner + k * STEP)
         })),

@@ -6,7 +6,7 @@
 //! kernel, [`Kernels::get`] returns `None`.
 #![allow(unsafe_code)]
 
-use std::{fmt, ptr::NonNull};
+use std::ptr::NonNull;
 
 use super::{
     Isa, Precision,
@@ -91,14 +91,7 @@ impl Bytes {
     }
 }
 
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bytes({})", self.0.len() * STEP)
-    }
-}
-
 /// A layer's packed weights.
-#[derive(Debug)]
 pub(super) struct PackedWeights {
     /// `[n_tiles][k_steps][TILE]`.
     pub(super) tiles: Bytes,
@@ -113,7 +106,6 @@ pub(super) struct PackedWeights {
 }
 
 /// The first layer's weights, in float.
-#[derive(Debug)]
 pub(super) struct Conv1Weights {
     /// `[9][64]`: taps, output channels.
     pub(super) weight: Box<[[f32; CHANNELS1]; 9]>,
@@ -125,13 +117,8 @@ pub(super) struct Conv1Weights {
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     table: &'static FerKernels,
-    precision: Precision,
-}
-
-impl fmt::Debug for Kernels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kernels({:?})", self.precision)
-    }
+    pub(super) isa: Isa,
+    pub(super) precision: Precision,
 }
 
 impl Kernels {
@@ -143,19 +130,13 @@ impl Kernels {
         NonNull::new(found.cast_mut()).map(|k| Self {
             // SAFETY: not null here, aligned, immutable and `'static`; the layout is that of csrc/kernels.h.
             table: unsafe { k.as_ref() },
+            isa,
             precision,
         })
     }
 
-    /// Whether these kernels can write such elements; they would write others as floats, which are wider.
-    fn writes(self, kind: Precision) -> bool {
-        kind == Precision::F32 || kind == self.precision
-    }
-
     /// One layer on `rows` rows: product, pooling, scale, bias, ReLU, and the elements `kind` into `out`.
-    ///
-    /// # Errors
-    /// A sentence if a table, the weights or an offset does not fit its buffer: a bug in the caller.
+    /// Fails if a table, the weights or an offset does not fit its buffer: a bug in the caller.
     pub(super) fn gemm(
         self,
         layout: &Gemm,
@@ -165,7 +146,8 @@ impl Kernels {
         kind: Precision,
         out: &mut [u8],
     ) -> Result<(), &'static str> {
-        if !self.writes(kind) {
+        // They would write other elements as floats, which are wider.
+        if kind != Precision::F32 && kind != self.precision {
             return Err("output element");
         }
         let tiles = rows.div_ceil(ROWS);
@@ -223,21 +205,15 @@ impl Kernels {
     }
 
     /// The first layer on one face; `out_offsets` has two entries for each of the 576 pooled pixels.
-    ///
-    /// # Errors
-    /// As [`Kernels::gemm`].
     pub(super) fn conv1(
         self,
         face: &[u8; PIXELS],
         affine: (f32, f32),
         weights: &Conv1Weights,
-        kind: Precision,
         out_offsets: &OffsetTable,
         out: &mut Bytes,
     ) -> Result<(), &'static str> {
-        if !self.writes(kind) {
-            return Err("output element");
-        }
+        let kind = self.precision;
         if out_offsets.len() != 2 * POOLED1 {
             return Err("table length");
         }
@@ -261,9 +237,6 @@ impl Kernels {
     }
 
     /// Copies a face's patches into tiles, ready for [`Kernels::gemm`].
-    ///
-    /// # Errors
-    /// As [`Kernels::gemm`].
     pub(super) fn im2col(self, patches: &Im2col, input: &Bytes, out: &mut [u8]) -> Result<(), &'static str> {
         let (rows, k_steps) = (patches.rows.len(), patches.k_steps.len());
         if !rows.is_multiple_of(ROWS) {

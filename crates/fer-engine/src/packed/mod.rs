@@ -38,19 +38,21 @@ const CHUNK: usize = 32;
 const PATCHES4: usize = 1_200_000;
 
 /// The engine, with its own working memory; it belongs to one thread.
-#[derive(Debug)]
 pub struct Packed {
     kernels: Kernels,
-    isa: Isa,
-    precision: Precision,
     affine: (f32, f32),
     layers: Arc<pack::Layers>,
     geometry: Arc<Geometry>,
     work: Work,
 }
 
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Packed({:?}, {:?})", self.precision(), self.isa())
+    }
+}
+
 /// Activations of up to [`CHUNK`] faces. Borders are zero from the start and never written.
-#[derive(Debug)]
 struct Work {
     /// One face.
     input2: Bytes,
@@ -73,10 +75,10 @@ impl Work {
         let element = precision.bytes();
         let rows = CHUNK.next_multiple_of(ROWS);
         Self {
-            input2: Bytes::zeroed(geometry.input2()),
-            input3: (0..CHUNK).map(|_| Bytes::zeroed(geometry.input3())).collect(),
+            input2: Bytes::zeroed(geometry.input2),
+            input3: (0..CHUNK).map(|_| Bytes::zeroed(geometry.input3)).collect(),
             patches3: Bytes::zeroed(geometry.patches3.bytes()),
-            input4: (0..CHUNK).map(|_| Bytes::zeroed(geometry.input4())).collect(),
+            input4: (0..CHUNK).map(|_| Bytes::zeroed(geometry.input4)).collect(),
             patches4: Bytes::zeroed(group(geometry) * geometry.patches4.bytes()),
             features: Bytes::zeroed(rows * FEATURES * element),
             hidden1: Bytes::zeroed(rows * HIDDEN[0] * element),
@@ -111,10 +113,7 @@ impl Packed {
     }
 
     /// As [`Packed::new`], with instructions chosen by the caller.
-    ///
-    /// # Errors
-    /// As [`Packed::new`].
-    pub(crate) fn with_isa(
+    fn with_isa(
         network: &FoldedNetwork,
         precision: Precision,
         ranges: Option<&Ranges>,
@@ -134,8 +133,6 @@ impl Packed {
         let affine = (factor as f32, offset as f32);
         Ok(Self {
             kernels,
-            isa,
-            precision,
             affine,
             layers: Arc::new(layers),
             geometry: Arc::new(geometry),
@@ -148,50 +145,42 @@ impl Packed {
     pub fn twin(&self) -> Self {
         Self {
             kernels: self.kernels,
-            isa: self.isa,
-            precision: self.precision,
             affine: self.affine,
             layers: Arc::clone(&self.layers),
             geometry: Arc::clone(&self.geometry),
-            work: Work::new(&self.geometry, self.precision),
+            work: Work::new(&self.geometry, self.precision()),
         }
     }
 
     /// The instructions in use.
     #[must_use]
     pub const fn isa(&self) -> Isa {
-        self.isa
+        self.kernels.isa
     }
 
     /// The precision in use.
     #[must_use]
     pub const fn precision(&self) -> Precision {
-        self.precision
+        self.kernels.precision
     }
 
     /// Up to [`CHUNK`] faces, layer by layer, so that a layer's weights are fetched once for all of them.
     fn run_chunk(&mut self, faces: &[Face], logits: &mut Vec<Logits>) -> Result<(), &'static str> {
+        let precision = self.precision();
         let Self {
             kernels,
-            precision,
+            affine,
             layers,
             geometry,
             work,
-            ..
         } = self;
         let gemm = |layout: &Gemm, rows: usize, input: &Bytes, weights: &PackedWeights, out: &mut [u8]| {
-            kernels.gemm(layout, rows, input, weights, *precision, out)
+            kernels.gemm(layout, rows, input, weights, precision, out)
         };
         // The first two layers face by face: the input of the second, 400 kB in float, stays in the cache between them.
         for (face, input3) in faces.iter().zip(&mut work.input3) {
-            kernels.conv1(
-                &face.0,
-                self.affine,
-                &layers.conv1,
-                *precision,
-                &geometry.conv1,
-                &mut work.input2,
-            )?;
+            let out = &mut work.input2;
+            kernels.conv1(&face.0, *affine, &layers.conv1, &geometry.conv1, out)?;
             let out = input3.as_mut_slice();
             gemm(&geometry.conv2, ROWS2, &work.input2, &layers.conv2, out)?;
         }
@@ -262,7 +251,7 @@ impl Classifier for Packed {
     fn info(&self) -> EngineInfo {
         EngineInfo {
             engine: "packed",
-            precision: self.precision.name(),
+            precision: self.precision().name(),
             device: "cpu".to_owned(),
         }
     }

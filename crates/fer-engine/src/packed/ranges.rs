@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EngineError, FoldedNetwork, Packed, Precision, Ranges,
+    Classifier, EngineError, FoldedNetwork, Packed, Precision, Ranges,
     geometry::{FEATURES, HIDDEN},
 };
 use crate::ModelFolder;
@@ -134,20 +134,17 @@ pub fn calibrate(
         }
     })?;
     let largest = NAMES
-        .into_iter()
+        .iter()
         .zip(peaks.iter().zip(&histograms))
-        // An activation that is always zero has no range; any positive number serves.
         .map(|(name, (peak, bins))| {
-            (
-                name.to_owned(),
-                if *peak > 0.0 { peak * best_cut(bins) } else { 1.0 },
-            )
-        })
-        .collect();
+            // An activation that is always zero has no range; any positive number serves.
+            let largest = if *peak > 0.0 { peak * best_cut(bins) } else { 1.0 };
+            ((*name).to_owned(), largest)
+        });
     Ok(QuantRanges {
         weights_sha256: weights_sha256.to_owned(),
         faces: faces.len(),
-        largest,
+        largest: largest.collect(),
         cost: None,
     })
 }
@@ -158,24 +155,25 @@ fn observe(
     faces: &[Face],
     mut see: impl FnMut(usize, &[f32]),
 ) -> Result<(), EngineError> {
-    use super::Classifier;
     let mut values = Vec::new();
-    let mut each = |i: usize, bytes: &[u8], see: &mut dyn FnMut(usize, &[f32])| {
-        values.clear();
-        values.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)));
-        see(i, &values);
-    };
     // Face by face, since the working memory holds the input of the second layer for one face only.
     for face in faces {
         engine.classify(std::slice::from_ref(face))?;
         let work = &engine.work;
         // Both copies of the second layer's input hold the same values; one is enough.
         let input2 = work.input2.as_slice();
-        each(0, &input2[..input2.len() / 2], &mut see);
-        each(1, work.input3[0].as_slice(), &mut see);
-        each(2, work.input4[0].as_slice(), &mut see);
-        each(3, &work.features.as_slice()[..FEATURES * 4], &mut see);
-        each(4, &work.hidden1.as_slice()[..HIDDEN[0] * 4], &mut see);
+        let activations = [
+            &input2[..input2.len() / 2],
+            work.input3[0].as_slice(),
+            work.input4[0].as_slice(),
+            &work.features.as_slice()[..FEATURES * 4],
+            &work.hidden1.as_slice()[..HIDDEN[0] * 4],
+        ];
+        for (i, bytes) in activations.into_iter().enumerate() {
+            values.clear();
+            values.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)));
+            see(i, &values);
+        }
     }
     Ok(())
 }

@@ -204,8 +204,8 @@ fn an_offset_outside_its_buffer_is_refused() {
     let geometry = Geometry::new(4, 2);
     let isa = Isa::best(Precision::F32).unwrap();
     let kernels = Kernels::get(isa, Precision::F32).unwrap();
-    let full = Bytes::zeroed(geometry.input2());
-    let mut out = Bytes::zeroed(geometry.input3());
+    let full = Bytes::zeroed(geometry.input2);
+    let mut out = Bytes::zeroed(geometry.input3);
     let narrow = kernels.gemm(
         &geometry.conv2,
         ROWS2,
@@ -229,10 +229,10 @@ fn an_offset_outside_its_buffer_is_refused() {
     };
     assert_eq!(run(&full, ROWS2, &layers.conv2, 0), Ok(()));
     assert_eq!(
-        run(&Bytes::zeroed(geometry.input2() / 2), ROWS2, &layers.conv2, 0),
+        run(&Bytes::zeroed(geometry.input2 / 2), ROWS2, &layers.conv2, 0),
         Err("input")
     );
-    let border = geometry.input3() / 14;
+    let border = geometry.input3 / 14;
     assert_eq!(run(&full, ROWS2, &layers.conv2, 2 * border), Err("output"));
     assert_eq!(run(&full, ROWS2 + 16, &layers.conv2, 0), Err("table length"));
     assert_eq!(run(&full, ROWS2, &layers.conv3, 0), Err("table length"));

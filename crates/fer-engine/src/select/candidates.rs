@@ -17,9 +17,8 @@ pub(super) fn packed(
     include: impl Fn(Precision) -> bool,
 ) -> Result<Vec<Packed>, EngineError> {
     if device != Device::Cpu {
-        return Err(EngineError::Packed(
-            "runs on the CPU only; use --device cpu".to_owned(),
-        ));
+        let reason = "runs on the CPU only; use --device cpu".to_owned();
+        return Err(EngineError::Packed(reason));
     }
     let network = FoldedNetwork::load(folder)?;
     let mut built = Vec::new();
@@ -56,22 +55,17 @@ pub(super) fn offers_int8(folder: &ModelFolder, device: Device, request: Precisi
 
 /// The ranges of `model.int8.json`; with `auto`, only if int8's cost is known and within the limit.
 fn int8_ranges(folder: &ModelFolder, request: PrecisionRequest) -> Result<Ranges, EngineError> {
-    let unfit = |reason: String| EngineError::Packed(reason);
-    let Some(quantised) = QuantRanges::load(folder)? else {
-        return Err(unfit(
-            "int8 needs model.int8.json, which `fer-train export` writes".to_owned(),
-        ));
-    };
+    let unfit = |reason: &str| EngineError::Packed(reason.to_owned());
+    let quantised = QuantRanges::load(folder)?
+        .ok_or_else(|| unfit("int8 needs model.int8.json, which `fer-train export` writes"))?;
     if request == PrecisionRequest::Auto {
-        match quantised.cost.map(|c| c.points()) {
-            None => return Err(unfit("int8's cost in accuracy was not measured".to_owned())),
-            Some(p) if p > INT8_COST_LIMIT => {
-                return Err(unfit(format!(
-                    "int8 costs {p:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
-                )));
-            }
-            Some(_) => {}
+        let cost = quantised.cost.map(|c| c.points());
+        let cost = cost.ok_or_else(|| unfit("int8's cost in accuracy was not measured"))?;
+        if cost > INT8_COST_LIMIT {
+            return Err(EngineError::Packed(format!(
+                "int8 costs {cost:.2} points of accuracy; the limit is {INT8_COST_LIMIT}"
+            )));
         }
     }
-    quantised.ranges().map_err(unfit)
+    quantised.ranges().map_err(EngineError::Packed)
 }

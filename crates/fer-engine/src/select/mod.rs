@@ -10,9 +10,9 @@ use tch::Device;
 
 use super::{
     Classifier, EngineError, EngineInfo, EngineRequest, ModelFolder, Packed, Precision, PrecisionRequest,
-    TorchScript, WithTemperature, apply_temperature, drawn_faces,
+    TorchScript, apply_temperature, drawn_faces,
 };
-use crate::emotion::Probabilities;
+use crate::{emotion::Probabilities, temperature::WithTemperature};
 pub use candidates::INT8_COST_LIMIT;
 use candidates::{offers_int8, packed};
 #[cfg(test)]
@@ -75,11 +75,12 @@ impl Chosen {
     /// # Errors
     /// As [`TorchScript::load`].
     pub fn engine(&self) -> Result<Box<dyn Classifier>, EngineError> {
-        let engine: Box<dyn Classifier> = match &self.blueprint {
+        let inner: Box<dyn Classifier> = match &self.blueprint {
             Blueprint::TorchScript(folder, device) => Box::new(TorchScript::load(folder, *device)?),
             Blueprint::Packed(prototype) => Box::new(prototype.twin()),
         };
-        Ok(Box::new(WithTemperature::new(engine, self.temperature)))
+        let temperature = self.temperature;
+        Ok(Box::new(WithTemperature { inner, temperature }))
     }
 
     /// The chosen engine.
@@ -102,27 +103,33 @@ impl Chosen {
 }
 
 /// The reference for candidates: the TorchScript forward of the probe faces.
-struct Reference {
+struct Reference<'a> {
+    folder: &'a ModelFolder,
+    device: Device,
     torchscript: TorchScript,
     probes: Vec<Face>,
     probabilities: Vec<Probabilities>,
-    temperature: f64,
     /// Whether the folder offers int8.
     int8: bool,
 }
 
-impl Reference {
-    fn new(folder: &ModelFolder, device: Device, precision: PrecisionRequest) -> Result<Self, EngineError> {
+impl<'a> Reference<'a> {
+    fn new(
+        folder: &'a ModelFolder,
+        device: Device,
+        precision: PrecisionRequest,
+    ) -> Result<Self, EngineError> {
         let mut torchscript = TorchScript::load(folder, device)?;
         let probes = drawn_faces(PROBES);
         let temperature = folder.manifest().temperature();
         // The probabilities compared are those that will be served, so the temperature is applied here too.
         let probabilities = probabilities(&apply_temperature(torchscript.classify(&probes)?, temperature))?;
         Ok(Self {
+            folder,
+            device,
             torchscript,
             probes,
             probabilities,
-            temperature,
             int8: offers_int8(folder, device, precision),
         })
     }
@@ -132,8 +139,9 @@ impl Reference {
     /// # Errors
     /// [`EngineError::Packed`] if it does not and was asked for `by_name`.
     fn check(&self, candidate: &mut Packed, by_name: bool) -> Result<Trial, EngineError> {
+        let temperature = self.folder.manifest().temperature();
         let (largest_difference, refused) =
-            match disagreement(candidate, &self.probes, &self.probabilities, self.temperature) {
+            match disagreement(candidate, &self.probes, &self.probabilities, temperature) {
                 Ok(d) => (d, None),
                 Err((d, reason)) => (d, Some(reason)),
             };
@@ -155,20 +163,14 @@ impl Reference {
     }
 
     /// The choice of TorchScript itself (`None`) or a candidate.
-    fn choose(
-        self,
-        folder: &ModelFolder,
-        device: Device,
-        packed: Option<Packed>,
-        trials: Vec<Trial>,
-    ) -> Chosen {
+    fn choose(self, packed: Option<Packed>, trials: Vec<Trial>) -> Chosen {
         let (blueprint, info) = match packed {
             Some(candidate) => {
                 let info = candidate.info();
                 (Blueprint::Packed(Box::new(candidate)), info)
             }
             None => (
-                Blueprint::TorchScript(Box::new(folder.clone()), device),
+                Blueprint::TorchScript(Box::new(self.folder.clone()), self.device),
                 self.torchscript.info(),
             ),
         };
@@ -192,7 +194,7 @@ impl Reference {
         );
         Chosen {
             blueprint,
-            temperature: self.temperature,
+            temperature: self.folder.manifest().temperature(),
             serves: Incumbent {
                 info,
                 int8: self.int8,
@@ -232,7 +234,7 @@ pub fn select(
     {
         let trial = reference.check(&mut candidate, by_name)?;
         if trial.refused.is_none() {
-            return Ok(reference.choose(folder, device, Some(candidate), vec![trial]));
+            return Ok(reference.choose(Some(candidate), vec![trial]));
         }
         trials.push(trial);
         disagrees = Some(serves);
@@ -297,7 +299,7 @@ pub fn select(
         });
     }
     let winner = best.1.map(|position| agreeing.swap_remove(position).1);
-    Ok(reference.choose(folder, device, winner, trials))
+    Ok(reference.choose(winner, trials))
 }
 
 /// Seconds for an image alone plus one in a batch of eight: both count the same. Infinite if not timed.

@@ -9,24 +9,24 @@ const TILE: usize = 32;
 
 /// The image as it is meant to be seen.
 pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
-    let (width, height) = (image.width as usize, image.height as usize);
-    let (w, h) = (width.cast_signed(), height.cast_signed());
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let (w, h) = (image.width as isize, image.height as isize);
     // The source pixel of target (x, y) is at start + x·right + y·down.
     let (start, right, down) = match orientation {
         Orientation::NoTransforms => return image,
         Orientation::FlipHorizontal => (w - 1, -1, w),
         Orientation::Rotate180 => (w * h - 1, -1, -w),
         Orientation::FlipVertical => (w * (h - 1), 1, -w),
-        Orientation::Rotate90FlipH => (0, w, 1),
-        Orientation::Rotate90 => (w * (h - 1), -w, 1),
-        Orientation::Rotate270FlipH => (w * h - 1, -w, -1),
-        Orientation::Rotate270 => (w - 1, w, -1),
+        Rotate90FlipH => (0, w, 1),
+        Rotate90 => (w * (h - 1), -w, 1),
+        Rotate270FlipH => (w * h - 1, -w, -1),
+        Rotate270 => (w - 1, w, -1),
     };
-    let (to_width, to_height) = if swaps_sides(orientation) {
-        (height, width)
-    } else {
-        (width, height)
+    let (width, height) = match orientation {
+        Rotate90FlipH | Rotate90 | Rotate270FlipH | Rotate270 => (image.height, image.width),
+        _ => (image.width, image.height),
     };
+    let (to_width, to_height) = (width as usize, height as usize);
     let mut pixels = vec![0; image.pixels.len()];
     for top in (0..to_height).step_by(TILE) {
         for left in (0..to_width).step_by(TILE) {
@@ -39,22 +39,7 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
             }
         }
     }
-    let (width, height) = if swaps_sides(orientation) {
-        (image.height, image.width)
-    } else {
-        (image.width, image.height)
-    };
     LumaImage::new(width, height, pixels)
-}
-
-fn swaps_sides(orientation: Orientation) -> bool {
-    matches!(
-        orientation,
-        Orientation::Rotate90FlipH
-            | Orientation::Rotate90
-            | Orientation::Rotate270FlipH
-            | Orientation::Rotate270
-    )
 }
 
 /// The orientation in a PNG's `eXIf` chunk, which may also follow the pixels: the decoder reads only one before them.

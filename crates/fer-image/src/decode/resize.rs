@@ -14,18 +14,6 @@ use fast_image_resize::{
 use super::LumaImage;
 use crate::{Face, PIXELS, SIDE};
 
-/// Squeezes `image` into a face. A 48×48 image passes unchanged.
-fn face(image: &LumaImage) -> Result<Face, String> {
-    if (image.width as usize, image.height as usize) == (SIDE, SIDE)
-        && let Some(face) = Face::from_gray(&image.pixels)
-    {
-        return Ok(face);
-    }
-    let mut pixels = [0; PIXELS];
-    resize(image, SIDE as u32, SIDE as u32, &mut pixels)?;
-    Ok(Face(pixels))
-}
-
 fn resize(image: &LumaImage, width: u32, height: u32, target: &mut [u8]) -> Result<(), String> {
     if [image.width, image.height, width, height].contains(&0) {
         return Err("a picture without pixels cannot be resized".to_owned());
@@ -51,12 +39,19 @@ impl LumaImage {
         Ok(Self::new(width, height, pixels))
     }
 
-    /// The whole image squeezed into a face; the aspect ratio is not kept.
+    /// The whole image squeezed into a face; the aspect ratio is not kept. A 48×48 image passes unchanged.
     ///
     /// # Errors
     /// A sentence; none is known to occur.
     pub fn whole(&self) -> Result<Face, String> {
-        face(self)
+        if (self.width as usize, self.height as usize) == (SIDE, SIDE)
+            && let Some(face) = Face::from_gray(&self.pixels)
+        {
+            return Ok(face);
+        }
+        let mut pixels = [0; PIXELS];
+        resize(self, SIDE as u32, SIDE as u32, &mut pixels)?;
+        Ok(Face(pixels))
     }
 
     /// The square of `side` pixels whose upper left corner is (`x`, `y`), squeezed into a face. Where it
@@ -67,15 +62,15 @@ impl LumaImage {
     pub fn square(&self, x: i64, y: i64, side: u32) -> Result<Face, String> {
         let columns = clamped(x, side, self.width);
         let mut pixels = Vec::with_capacity(side as usize * side as usize);
+        let width = self.width as usize;
         for row in clamped(y, side, self.height) {
-            let start = row * self.width as usize;
             let row = self
                 .pixels
-                .get(start..start + self.width as usize)
+                .get(row * width..(row + 1) * width)
                 .unwrap_or_default();
             pixels.extend(columns.clone().filter_map(|column| row.get(column)));
         }
-        face(&Self::new(side, side, pixels))
+        Self::new(side, side, pixels).whole()
     }
 }
 

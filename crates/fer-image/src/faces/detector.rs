@@ -6,16 +6,6 @@ use super::{
 };
 use crate::LumaImage;
 
-/// Finds the faces in an image.
-pub trait Detector: Send + Sync + std::fmt::Debug {
-    /// The faces, largest first by their part inside the image, at most [`Options::max_faces`]. CPU-bound: do not call
-    /// it on an async thread.
-    ///
-    /// # Errors
-    /// A sentence for the log, if the image cannot be resized. No face is no error.
-    fn detect(&self, image: &LumaImage, options: &Options) -> Result<Vec<FaceBox>, String>;
-}
-
 /// SeetaFace: frontal faces, turned up to about 45° to a side and 15° in the image plane.
 #[derive(Debug)]
 pub struct Seeta {
@@ -46,6 +36,35 @@ impl Seeta {
     pub fn new() -> Result<Self, String> {
         let cascade = Cascade::read(MODEL).map_err(|e| format!("face detector: {e}"))?;
         Ok(Self { cascade })
+    }
+
+    /// The faces, largest first by their part inside the image, at most [`Options::max_faces`]. CPU-bound: do not call
+    /// it on an async thread.
+    ///
+    /// # Errors
+    /// A sentence for the log, if the image cannot be resized. No face is no error.
+    pub fn detect(&self, image: &LumaImage, options: &Options) -> Result<Vec<FaceBox>, String> {
+        let mut faces: Vec<FaceBox> = self
+            .windows(image, options.min_face)?
+            .into_iter()
+            .filter(|w| w.score >= options.score)
+            .map(|w| FaceBox {
+                x: i64::from(w.x),
+                y: i64::from(w.y),
+                side: w.side.unsigned_abs(),
+                score: w.score,
+            })
+            .filter(|face| face.within(image.width(), image.height()).is_some())
+            .filter(|face| options.min_face.is_none_or(|least| face.side >= least))
+            .collect();
+        let visible = |face: &FaceBox| {
+            let rect = face.within(image.width(), image.height());
+            rect.map_or(0, |r| u64::from(r.width) * u64::from(r.height))
+        };
+        // Of equal size the upper left one first, so that the order is deterministic.
+        faces.sort_by_key(|face| (std::cmp::Reverse(visible(face)), face.y, face.x));
+        faces.truncate(options.max_faces);
+        Ok(faces)
     }
 
     /// Searches the image at `scale`; windows in pixels of that scale.
@@ -108,30 +127,4 @@ fn unscaled(windows: Vec<Window>, scale: f64) -> Vec<Window> {
             score: w.score,
         })
         .collect()
-}
-
-impl Detector for Seeta {
-    fn detect(&self, image: &LumaImage, options: &Options) -> Result<Vec<FaceBox>, String> {
-        let mut faces: Vec<FaceBox> = self
-            .windows(image, options.min_face)?
-            .into_iter()
-            .filter(|w| w.score >= options.score)
-            .map(|w| FaceBox {
-                x: i64::from(w.x),
-                y: i64::from(w.y),
-                side: w.side.unsigned_abs(),
-                score: w.score,
-            })
-            .filter(|face| face.within(image.width(), image.height()).is_some())
-            .filter(|face| options.min_face.is_none_or(|least| face.side >= least))
-            .collect();
-        let visible = |face: &FaceBox| {
-            let rect = face.within(image.width(), image.height());
-            rect.map_or(0, |r| u64::from(r.width) * u64::from(r.height))
-        };
-        // Of equal size the upper left one first, so that the order is deterministic.
-        faces.sort_by_key(|face| (std::cmp::Reverse(visible(face)), face.y, face.x));
-        faces.truncate(options.max_faces);
-        Ok(faces)
-    }
 }

@@ -59,13 +59,10 @@ fn check_chunks(mut rest: &[u8], frame: Option<(u32, u32)>, limits: &Limits) -> 
             canvas = size;
         }
         // An alpha plane is a lossless bitstream, too.
-        let lossless = match name {
-            b"VP8L" => size,
-            b"ALPH" => canvas,
-            _ => None,
-        };
-        if let Some(size) = lossless {
-            check_lossless(length, size)?;
+        match name {
+            b"VP8L" => check_lossless(length, size)?,
+            b"ALPH" => check_lossless(length, canvas)?,
+            _ => {}
         }
         // With an alpha plane before it, the decoder assumes that a frame's two sizes are equal.
         if name == b"VP8 " && frame.is_some() && size != frame {
@@ -79,7 +76,10 @@ fn check_chunks(mut rest: &[u8], frame: Option<(u32, u32)>, limits: &Limits) -> 
 
 /// Refuses a lossless bitstream longer than its pixels: the decoder builds trees of 40 kB for each of its code groups,
 /// and only the stream's length limits their number.
-fn check_lossless(length: usize, (width, height): (u32, u32)) -> Result<(), ImageError> {
+fn check_lossless(length: usize, size: Option<(u32, u32)>) -> Result<(), ImageError> {
+    let Some((width, height)) = size else {
+        return Ok(());
+    };
     let pixels = u64::from(width).saturating_mul(height.into());
     if length as u64 > pixels.saturating_mul(4).saturating_add(LOSSLESS_SLACK) {
         return Err(broken(Reason::TooMuchMemory));

@@ -23,14 +23,6 @@ impl<'a> Gray<'a> {
         }
     }
 
-    pub(super) fn width_at(&self, scale: f32) -> usize {
-        (self.width as f32 * scale) as usize
-    }
-
-    pub(super) fn height_at(&self, scale: f32) -> usize {
-        (self.height as f32 * scale) as usize
-    }
-
     #[inline(always)]
     pub(super) fn row(&self, y: usize) -> &'a [u8] {
         &self.pixels[y * self.width..][..self.width]
@@ -169,10 +161,8 @@ fn sample_positions(from: usize, to: usize) -> Vec<(usize, u16)> {
         .map(|i| {
             let at = step * i as f64;
             let before = (at as usize).min(from.saturating_sub(2));
-            (
-                before,
-                ((at - before as f64).min(1.0) * f64::from(ONE)).round() as u16,
-            )
+            let next = (at - before as f64).min(1.0);
+            (before, (next * f64::from(ONE)).round() as u16)
         })
         .collect()
 }

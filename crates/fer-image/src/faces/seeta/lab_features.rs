@@ -82,29 +82,17 @@ pub(super) struct Boosted {
 }
 
 impl Boosted {
-    /// The cascade with its positions as offsets into `map`.
-    pub(super) fn on(&self, map: &LabMap) -> Prepared<'_> {
-        let offsets: Vec<usize> = self.positions.iter().map(|&(x, y)| y * map.width + x).collect();
-        Prepared {
-            boosted: self,
-            offsets,
-        }
+    /// The positions as offsets into `map`.
+    pub(super) fn offsets(&self, map: &LabMap) -> Vec<usize> {
+        self.positions.iter().map(|&(x, y)| y * map.width + x).collect()
     }
-}
 
-/// A cascade whose positions are offsets into one map.
-pub(super) struct Prepared<'a> {
-    boosted: &'a Boosted,
-    offsets: Vec<usize>,
-}
-
-impl Prepared<'_> {
-    /// The score of the window at (`x`, `y`); `None` if it is rejected.
-    pub(super) fn score(&self, map: &LabMap, x: usize, y: usize) -> Option<f32> {
+    /// The score of the window at (`x`, `y`), with the [`offsets`](Self::offsets) for `map`; `None` if it is rejected.
+    pub(super) fn score(&self, map: &LabMap, offsets: &[usize], x: usize, y: usize) -> Option<f32> {
         let window = &map.values[y * map.width + x..];
         let mut score = 0.0;
-        let groups = self.offsets.chunks(GROUP).zip(self.boosted.tables.chunks(GROUP));
-        for ((offsets, tables), thresholds) in groups.zip(self.boosted.thresholds.chunks(GROUP)) {
+        let groups = offsets.chunks(GROUP).zip(self.tables.chunks(GROUP));
+        for ((offsets, tables), thresholds) in groups.zip(self.thresholds.chunks(GROUP)) {
             for (&offset, table) in offsets.iter().zip(tables) {
                 score += table[usize::from(window[offset])];
             }
@@ -142,7 +130,8 @@ mod tests {
             tables: vec![table; 20],
             thresholds: vec![least; 20],
         };
-        assert_eq!(boosted(5.0).on(&map).score(&map, 0, 0), Some(10.0));
-        assert_eq!(boosted(5.1).on(&map).score(&map, 0, 0), None);
+        let score = |boosted: Boosted| boosted.score(&map, &boosted.offsets(&map), 0, 0);
+        assert_eq!(score(boosted(5.0)), Some(10.0));
+        assert_eq!(score(boosted(5.1)), None);
     }
 }

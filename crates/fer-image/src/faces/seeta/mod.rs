@@ -51,7 +51,7 @@ impl Cascade {
         let mut scale = 1.0;
         let mut level = Vec::new();
         loop {
-            let (width, height) = (image.width_at(scale), image.height_at(scale));
+            let [width, height] = [image.width, image.height].map(|n| (n as f32 * scale) as usize);
             if width < WINDOW || height < WINDOW {
                 break;
             }
@@ -99,11 +99,11 @@ impl Cascade {
     fn scan(&self, level: Gray<'_>, map: &LabMap, scale: f32, candidates: &mut [Vec<Window>; 3]) {
         let side = (WINDOW as f32 / scale + 0.5) as i32;
         for (boosted, candidates) in self.boosted.iter().zip(candidates) {
-            let prepared = boosted.on(map);
+            let offsets = boosted.offsets(map);
             let mut found = Vec::new();
             for y in (0..=level.height - WINDOW).step_by(STEP) {
                 for x in (0..=level.width - WINDOW).step_by(STEP) {
-                    if let Some(score) = prepared.score(map, x, y)
+                    if let Some(score) = boosted.score(map, &offsets, x, y)
                         && level.has_contrast(x, y)
                     {
                         found.push(Window {

@@ -31,10 +31,7 @@ const LAST_POSITION: i32 = WINDOW as i32 - 9;
 const MAX_COUNT: usize = 4096;
 
 impl Cascade {
-    /// Reads a model file.
-    ///
-    /// # Errors
-    /// A sentence: what is missing or does not fit.
+    /// Reads a model file; an error says what is missing or does not fit.
     pub(in crate::faces) fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut reader = Reader(bytes);
         let patches = Patch::all();

@@ -190,11 +190,7 @@ impl Network {
             }
             std::mem::swap(&mut scratch.input, &mut scratch.output);
         }
-        let mut outputs = [0.0; 4];
-        for (output, &value) in outputs.iter_mut().zip(&scratch.input) {
-            *output = value;
-        }
-        outputs
+        scratch.input.first_chunk().copied().unwrap_or_default()
     }
 }
 
