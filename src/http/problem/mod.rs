@@ -141,8 +141,10 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
+    use fer_image::ImageError;
+
     use super::*;
-    use crate::{image::ImageError, pipeline::DecodeError};
+    use crate::pipeline::DecodeError;
 
     #[test]
     fn the_envelope_has_its_keys_in_order_and_nothing_of_the_inside() {
