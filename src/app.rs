@@ -23,7 +23,6 @@ pub(crate) struct App {
     /// Whether the engines run on CUDA, on which some defaults of the configuration depend.
     pub(crate) cuda: bool,
     pub(crate) metrics: Arc<Metrics>,
-    /// Decoding, detection and the model in service.
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) auth: Auth,
     pub(crate) traces: Traces,

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use fer_engine::{Chosen, Classifier, EngineError, Incumbent, Manifest, ModelFolder, select};
+
 use crate::{
     batcher::{Batcher, BatcherOptions, EngineFactory, Policy, StartError},
     config::{Config, ModelArgs},
-    engine::{Chosen, Classifier, EngineError, Incumbent, Manifest, ModelFolder, select},
     observability::metrics::Metrics,
     panics,
 };

@@ -3,11 +3,12 @@
 //! Each is applied or rejected on its own: a broken model does not keep a withdrawn key valid. What is rejected stays as
 //! it was.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Display, io, path::Path, sync::Arc, time::Duration};
 
+use fer_engine::EngineError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{app::App, batcher::StartError, engine::EngineError, loaded_model::LoadedModel, tls::Tls};
+use crate::{app::App, batcher::StartError, loaded_model::LoadedModel, tls::Tls};
 
 /// Requests that may wait while a reload runs; the next reload answers all of them.
 const QUEUE_LEN: usize = 64;
@@ -87,54 +88,35 @@ async fn reload(app: &Arc<App>, tls: Option<Arc<Tls>>) -> Result {
     let (keys, tls) = tokio::task::spawn_blocking(read)
         .await
         .map_err(|panic| ReloadError::Panic(panic.to_string()))?;
+    let mut reject = |new: &str, old: &str, error: &dyn Display, public: String| {
+        tracing::error!(error = error.to_string(), "the new {new}; the old {old}");
+        rejected.push(format!("the {new} and the old {old}: {public}"));
+    };
     match tls {
         None => {}
         Some(Ok(())) => tracing::info!("certificate and key read again"),
-        Some(Err(error)) => {
-            tracing::error!(
-                error = error.to_string(),
-                "the new certificate was refused; the old one stays"
-            );
-            rejected.push(format!(
-                "the certificate was refused and the old one stays: {}",
-                error.public()
-            ));
-        }
+        Some(Err(error)) => reject("certificate was refused", "one stays", &error, error.public()),
     }
     match keys {
         Ok(None) => {}
         Ok(Some(keys)) => tracing::info!(keys, "API keys read again"),
-        Err(error) => {
-            tracing::error!(
-                error = error.to_string(),
-                "the new API keys were refused; the old ones stay"
-            );
-            rejected.push(format!(
-                "the API keys were refused and the old ones stay: the file {error}"
-            ));
-        }
+        Err(error) => reject(
+            "API keys were refused",
+            "ones stay",
+            &error,
+            format!("the file {error}"),
+        ),
     }
     let model = load(Arc::clone(app)).await;
     app.metrics.reloaded(model.is_ok());
-    let (model, cause) = match model {
-        Ok(model) => (Some(model), None),
-        Err(error) => {
-            tracing::error!(
-                error = error.to_string(),
-                "the new model was refused; the old one goes on"
-            );
-            rejected.push(format!(
-                "the model was refused and the old one goes on: {}",
-                public(&error)
-            ));
-            (None, Some(error.to_string()))
-        }
-    };
+    if let Err(error) = &model {
+        reject("model was refused", "one goes on", error, public(error));
+    }
     match model {
-        Some(model) if rejected.is_empty() => Ok(model),
-        _ => Err(ReloadError::Rejected {
+        Ok(model) if rejected.is_empty() => Ok(model),
+        model => Err(ReloadError::Rejected {
             detail: rejected.join("; "),
-            cause,
+            cause: model.err().map(|error| error.to_string()),
         }),
     }
 }

@@ -17,7 +17,6 @@ const KEY_MAX: usize = 512;
 /// A shorter key is accepted with a warning.
 const KEY_SHORT: usize = 16;
 
-/// SHA-256 of a key.
 pub(crate) type Digest = [u8; 32];
 
 /// Why a file of keys is refused. No message holds anything of a key.

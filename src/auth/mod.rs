@@ -25,7 +25,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
     MissingKey,
@@ -34,7 +33,6 @@ pub(crate) enum Denied {
     RateLimited(Duration),
 }
 
-/// Keys and limits in force.
 #[derive(Debug)]
 pub(crate) struct Auth {
     keys: Option<(PathBuf, ArcSwap<ApiKeys>)>,
@@ -56,7 +54,6 @@ impl Auth {
         })
     }
 
-    /// Whether requests need a key.
     pub(crate) const fn requires_key(&self) -> bool {
         self.keys.is_some()
     }
@@ -99,7 +96,6 @@ impl Auth {
     }
 }
 
-/// The key of `Authorization: Bearer KEY`.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, key) = value.split_at_checked(b"bearer ".len())?;

@@ -16,7 +16,6 @@ const CLIENTS: usize = 1 << 16;
 /// Least time between two sweeps of the table.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// A client, as the limits know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     Key(Digest),
@@ -38,7 +37,6 @@ impl Client {
     }
 }
 
-/// The allowance of each client.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     /// Between two requests at the steady rate.

@@ -15,7 +15,7 @@ use std::{
     collections::VecDeque,
     num::NonZeroUsize,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -23,20 +23,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fer_engine::{Classifier, EngineError, EngineInfo, emotion::Probabilities};
+use fer_image::Face;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::{
-    emotion::Probabilities,
-    engine::{Classifier, EngineError, EngineInfo},
-    image::Face,
-    observability::metrics::{Metrics, Rejected},
-};
+use crate::observability::metrics::{Metrics, Rejected};
 use stuck::EngineWatch;
 use worker::Worker;
 
 type Engine = Box<dyn Classifier>;
 
-/// Builds an engine on the thread that calls it, and sets that thread up for it.
+/// Builds an engine on the calling thread, and sets that thread up for it.
 pub(crate) type EngineFactory = dyn Fn() -> Result<Engine, EngineError> + Send + Sync;
 
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +103,6 @@ struct Queue {
     closed: bool,
 }
 
-/// What the handle and its workers share.
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -115,23 +112,9 @@ struct Shared {
     healthy: AtomicUsize,
 }
 
-/// No code can panic while it holds the lock with the queue half changed, so poison is ignored.
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
-        self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_at_most<'a>(&self, time: Duration, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
-        let waited = self.wake.wait_timeout(queue, time);
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
     fn close(&self) {
-        self.lock().closed = true;
+        self.queue.lock().closed = true;
         self.wake.notify_all();
     }
 }
@@ -139,7 +122,7 @@ impl Shared {
 impl Drop for Shared {
     /// Jobs are left if the last engine failed while the queue was closed; dropping them ends their waits.
     fn drop(&mut self) {
-        let left = std::mem::take(&mut self.lock().jobs).len();
+        let left = self.queue.get_mut().jobs.len();
         self.metrics
             .queue_depth
             .sub(i64::try_from(left).unwrap_or(i64::MAX));
@@ -228,7 +211,6 @@ impl Batcher {
         }
     }
 
-    /// What the workers run.
     pub(crate) const fn info(&self) -> &EngineInfo {
         &self.info
     }
@@ -255,7 +237,7 @@ impl Batcher {
             queued: Instant::now(),
             deadline,
         };
-        let mut queue = self.shared.lock();
+        let mut queue = self.shared.queue.lock();
         if queue.closed {
             return Err(BatcherError::Closed);
         }
@@ -275,26 +257,10 @@ impl Batcher {
         Ok(Pending { answer, deadline })
     }
 
-    /// Queues all faces, one after the other, and waits for their answers, which come in the order of the faces. The error
-    /// of one face is that of all. Dropping the future cancels them.
-    pub(crate) async fn classify_all(
-        &self,
-        faces: impl IntoIterator<Item = Face>,
-        deadline: Instant,
-    ) -> Result<Vec<Classified>, BatcherError> {
-        let submitted = faces.into_iter().map(|face| self.submit(face, deadline));
-        let submitted: Vec<_> = submitted.collect::<Result<_, _>>()?;
-        let mut answers = Vec::with_capacity(submitted.len());
-        for pending in submitted {
-            answers.push(pending.answer().await?);
-        }
-        Ok(answers)
-    }
-
     /// Closes the queue and waits until the workers have finished the queued jobs. Blocks.
     pub(crate) fn shutdown(&self) {
         self.shared.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             // A worker catches its engine's panics, so there is nothing to report here.
             let _ = thread.join();

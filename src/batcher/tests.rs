@@ -2,8 +2,10 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use fer_engine::{Logits, emotion::CLASSES};
+use fer_image::PIXELS;
+
 use super::*;
-use crate::{emotion::CLASSES, engine::Logits, image::PIXELS};
 
 /// What a fake engine does with a batch, by the first pixel of its first face.
 const FAIL: u8 = 201;
@@ -25,7 +27,7 @@ impl Classifier for Fake {
         }
         self.batches.send(seen.clone()).unwrap();
         if let Some(gate) = &self.gate {
-            gate.lock().unwrap().recv().unwrap();
+            gate.lock().recv().unwrap();
         }
         match seen.first() {
             Some(&FAIL) => {
@@ -87,7 +89,7 @@ fn rig_of(gated: bool, engines: usize) -> Rig {
         }
         Ok(Box::new(Fake {
             gate: gated.then(|| Arc::clone(&gate)),
-            batches: tell.lock().unwrap().clone(),
+            batches: tell.lock().clone(),
         }))
     };
     let options = BatcherOptions {

@@ -5,17 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fer_engine::{Classifier, EngineError, EngineInfo, Logits, emotion::Probabilities};
+use fer_image::{Face, PIXELS};
+
 use super::{
     BatcherError, Classified, Engine, EngineFactory, Queue, Reply, Shared, StartError, policy::Action,
     stuck::EngineWatch,
 };
-use crate::{
-    emotion::Probabilities,
-    engine::{Classifier, EngineError, EngineInfo, Logits},
-    image::{Face, PIXELS},
-    observability::metrics::Rejected,
-    panics,
-};
+use crate::{observability::metrics::Rejected, panics};
 
 /// Pause before an engine that could not be rebuilt is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -48,7 +45,7 @@ pub(crate) fn run_engine(engine: &mut dyn Classifier, faces: &[Face]) -> Result<
     }
 }
 
-/// The faces of a batch, next to where their answers go.
+/// The faces of a batch, and where their answers go.
 #[derive(Default)]
 struct Batch {
     faces: Vec<Face>,
@@ -123,10 +120,7 @@ impl Worker {
         let shared = &self.shared;
         let mut pause = RETRY_FIRST;
         loop {
-            let in_engine = self.watch.enter();
-            let built = self.build();
-            drop(in_engine);
-            let error = match built {
+            let error = match self.watch.time(|| self.build()) {
                 Ok(engine) => return Some(engine),
                 Err(error) => error.to_string(),
             };
@@ -137,15 +131,12 @@ impl Worker {
                 .inc();
             tracing::error!(error, retry_in = ?pause, "the engine could not be rebuilt");
             let until = Instant::now() + pause;
-            let mut queue = shared.lock();
-            while let Some(left) = until
-                .checked_duration_since(Instant::now())
-                .filter(|d| !d.is_zero())
-            {
+            let mut queue = shared.queue.lock();
+            while Instant::now() < until {
                 if queue.closed {
                     return None;
                 }
-                queue = shared.wait_at_most(left, queue);
+                shared.wake.wait_until(&mut queue, until);
                 // This worker cannot use the notification it may have consumed: pass it on.
                 if !queue.jobs.is_empty() && queue.idle > 0 {
                     shared.wake.notify_one();
@@ -158,7 +149,7 @@ impl Worker {
     /// Waits for jobs and moves a batch of them out of the queue; false when the queue is closed and empty.
     fn take(&self, batch: &mut Batch) -> bool {
         let shared = &self.shared;
-        let mut queue = shared.lock();
+        let mut queue = shared.queue.lock();
         queue.idle += 1;
         loop {
             let oldest = queue.jobs.front();
@@ -170,11 +161,11 @@ impl Worker {
                     return false;
                 }
                 Action::Sleep => {
-                    queue = shared.wait(queue);
+                    shared.wake.wait(&mut queue);
                     continue;
                 }
                 Action::Linger(left) if !queue.closed => {
-                    queue = shared.wait_at_most(left, queue);
+                    shared.wake.wait_for(&mut queue, left);
                     continue;
                 }
                 // No further face can come to fill the batch.
@@ -222,9 +213,7 @@ impl Worker {
         let metrics = &self.shared.metrics;
         let size = batch.faces.len();
         let began = Instant::now();
-        let in_engine = self.watch.enter();
-        let result = run_engine(engine, &batch.faces);
-        drop(in_engine);
+        let result = self.watch.time(|| run_engine(engine, &batch.faces));
         let infer = began.elapsed();
         metrics.inference.observe(infer.as_secs_f64());
         #[allow(clippy::cast_precision_loss)]

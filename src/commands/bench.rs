@@ -9,22 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fer_engine::{
+    Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision, QuantRanges, TorchScript,
+    drawn_faces,
+};
+use fer_image::Face;
 use serde::Serialize;
 use tch::Device;
 
 use super::exit_code;
-use crate::{
-    config::BenchArgs,
-    engine::{
-        Classifier, EngineError, FoldedNetwork, Isa, ModelFolder, Packed, Precision, QuantRanges,
-        TorchScript, drawn_faces,
-    },
-    image::Face,
-};
+use crate::config::BenchArgs;
 
 /// Images per second of every engine that this machine and the folder allow, as a table or JSON.
-#[must_use]
-pub fn bench(args: &BenchArgs) -> ExitCode {
+pub(super) fn bench(args: &BenchArgs) -> ExitCode {
     let report = ModelFolder::open(&args.model).and_then(|folder| run(&folder, args));
     let text = report.map_err(|e| e.to_string()).and_then(|report| {
         if args.json {
@@ -39,16 +36,12 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
     }))
 }
 
-/// One line of the table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Row {
-    /// `torchscript` or `packed`.
     engine: &'static str,
-    /// `f32`, `bf16` or `int8`.
     precision: &'static str,
-    /// Instructions of the packed engine.
+    /// Of the packed engine.
     instructions: Option<&'static str>,
-    /// Workers at once, one thread each.
     workers: usize,
     /// Faces in a call.
     batch: usize,
@@ -57,7 +50,7 @@ struct Row {
 }
 
 /// Prints as a table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 struct Report {
     rows: Vec<Row>,
 }
@@ -111,11 +104,8 @@ fn run(folder: &ModelFolder, args: &BenchArgs) -> Result<Report, EngineError> {
                 if Isa::best(precision).is_none() || (precision == Precision::Int8 && ranges.is_none()) {
                     continue;
                 }
-                kinds.push(Kind::Packed(Box::new(Packed::new(
-                    &network,
-                    precision,
-                    ranges.as_ref(),
-                )?)));
+                let packed = Packed::new(&network, precision, ranges.as_ref())?;
+                kinds.push(Kind::Packed(Box::new(packed)));
             }
         }
         Err(e) => tracing::warn!(reason = %e, "the packed engine does not run this model"),
@@ -152,10 +142,8 @@ fn median_and_range(
 ) -> Result<[f64; 3], EngineError> {
     let faces = drawn_faces(batch);
     let duration = Duration::from_millis(args.duration_ms.get() as u64);
-    let mut speeds = Vec::new();
-    for _ in 0..args.repeats.get() {
-        speeds.push(measure(kind, workers, &faces, duration)?);
-    }
+    let measured = (0..args.repeats.get()).map(|_| measure(kind, workers, &faces, duration));
+    let mut speeds = measured.collect::<Result<Vec<_>, _>>()?;
     speeds.sort_by(f64::total_cmp);
     Ok([speeds[speeds.len() / 2], speeds[0], speeds[speeds.len() - 1]])
 }

@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream},
     process::ExitCode,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
+use axum::http::{Uri, uri::PathAndQuery};
 use tokio_rustls::rustls::{
     self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -16,7 +17,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::complain;
+use super::exit_code;
 use crate::config::HealthcheckArgs;
 
 /// Time limit of the whole probe.
@@ -39,8 +40,7 @@ impl Target {
 }
 
 /// `fer-serve healthcheck [URL]`: exit code 0 if the server is ready, 1 if not, within 2 s.
-#[must_use]
-pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
+pub(super) fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
     let target = match &args.url {
         Some(url) => parse_url(url),
         None => Ok(Target {
@@ -49,13 +49,7 @@ pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
             path: "/readyz".to_owned(),
         }),
     };
-    match target.and_then(|target| within(HEALTH_TIMEOUT, target)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(target.and_then(|target| within(HEALTH_TIMEOUT, target)))
 }
 
 /// The address at which a server that listens on `address` can be reached from its own machine.
@@ -73,25 +67,20 @@ fn local(mut address: SocketAddr) -> SocketAddr {
 fn parse_url(url: &str) -> Result<Target, String> {
     let invalid =
         || format!("'{url}' is not an address of the form http://host:port/path or https://host:port/path");
-    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
-    let (tls, port) = match scheme {
-        "http" => (false, 80),
-        "https" => (true, 443),
+    let uri: Uri = url.parse().map_err(|_| invalid())?;
+    let (tls, port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
         _ => return Err(invalid()),
     };
-    let (host, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
-    if host.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(invalid());
-    }
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, p)| !p.contains(']') && p.parse::<u16>().is_ok());
-    let host = if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:{port}")
+    let host = match uri.authority().ok_or_else(invalid)? {
+        host if host.port_u16().is_some() => host.to_string(),
+        host => format!("{host}:{port}"),
     };
-    let path = if matches!(path, "" | "/") { "/readyz" } else { path };
+    let path = match uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+        "/" => "/readyz",
+        path => path,
+    };
     Ok(Target {
         tls,
         host,
@@ -117,18 +106,7 @@ fn within(time: Duration, target: Target) -> Result<(), String> {
 
 fn probe(target: &Target) -> Result<(), String> {
     let text = |e: io::Error| e.to_string();
-    let mut error = "the host has no address".to_owned();
-    let mut stream = None;
-    for address in target.host.to_socket_addrs().map_err(text)? {
-        match TcpStream::connect(address) {
-            Ok(s) => {
-                stream = Some(s);
-                break;
-            }
-            Err(e) => error = text(e),
-        }
-    }
-    let stream = stream.ok_or(error)?;
+    let stream = TcpStream::connect(&target.host).map_err(text)?;
     let status = if target.tls {
         let client = client(&target.host).map_err(|e| e.to_string())?;
         status_line(StreamOwned::new(client, stream), target)

@@ -7,19 +7,18 @@ use std::{
     process::ExitCode,
 };
 
+use fer_engine::{Classifier, emotion::Probabilities};
+use fer_image::{Face, Limits};
 use serde::Serialize;
 
 use super::{complain, exit_code};
 use crate::{
     batcher::run_engine,
     config::PredictArgs,
-    emotion::Probabilities,
-    engine::Classifier,
     http::{
         problem::Problem,
         types::{Failed, ModelRef, One, Scores},
     },
-    image::{Face, Limits},
     loaded_model::load_engine,
     pipeline::EncodedImage,
 };
@@ -31,8 +30,7 @@ const BATCH: usize = 32;
 /// standard error with the file's name.
 ///
 /// Exit code 0 if every file has an answer, else 1.
-#[must_use]
-pub fn predict(args: &PredictArgs) -> ExitCode {
+pub(super) fn predict(args: &PredictArgs) -> ExitCode {
     let mut out = io::stdout().lock();
     match predict_files(args, &mut out).and_then(|all| out.flush().map(|()| all).map_err(|e| e.to_string())) {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,36 +7,35 @@ use clap::Args;
 
 use super::values::{address, origin, rate};
 
-/// Keys, limits, ports, TLS.
 #[derive(Debug, Clone, Args)]
-pub struct AccessArgs {
+pub(crate) struct AccessArgs {
     /// File of API keys, one on each line, # begins a comment; if set, /predict, /faces, /model, /v2 and /admin require Authorization: Bearer KEY [default: none, no authentication]
     #[arg(long, env = "FER_API_KEYS", value_name = "FILE")]
-    pub api_keys: Option<PathBuf>,
+    pub(crate) api_keys: Option<PathBuf>,
     /// Requests a second that one client may send, by API key, else by IP address; more get 429 [default: no limit]
     #[arg(long, env = "FER_RATE_LIMIT", value_name = "N", value_parser = rate)]
-    pub rate_limit: Option<f64>,
+    pub(crate) rate_limit: Option<f64>,
     /// Requests that a client may send at once after a pause [default: --rate-limit rounded up]
     #[arg(long, env = "FER_RATE_BURST", value_name = "N")]
-    pub rate_burst: Option<NonZeroU32>,
+    pub(crate) rate_burst: Option<NonZeroU32>,
     /// Proxies in front whose X-Forwarded-For is believed: with 1 the client's address is the last one in it; with 0
     /// the header is ignored
     #[arg(long, env = "FER_TRUSTED_PROXIES", value_name = "N", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=16))]
-    pub trusted_proxies: u8,
+    pub(crate) trusted_proxies: u8,
     /// Origins whose pages may ask (CORS), or * for all [default: none]
     #[arg(long, env = "FER_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
-    pub cors_origins: Vec<HeaderValue>,
+    pub(crate) cors_origins: Vec<HeaderValue>,
     /// Certificate for TLS, PEM, with those that lead to its root behind it; --listen then speaks https only [default:
     /// none, http]
     #[arg(long, env = "FER_TLS_CERT", value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
+    pub(crate) tls_cert: Option<PathBuf>,
     /// Its private key, PEM [default: none]
     #[arg(long, env = "FER_TLS_KEY", value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
     /// Second address for /metrics and /admin, which then leave the first; probes answer on both; never TLS [default:
     /// none, /metrics and /admin are on --listen]
     #[arg(long, env = "FER_ADMIN_LISTEN", value_name = "ADDR", value_parser = address)]
-    pub admin_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: Option<SocketAddr>,
 }
 
 impl AccessArgs {
@@ -60,8 +59,7 @@ impl AccessArgs {
     }
 
     /// Requests that a client may send at once; by default the rate rounded up.
-    #[must_use]
-    pub fn burst(&self) -> u32 {
+    pub(crate) fn burst(&self) -> u32 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate is at most a million
         self.rate_burst.map_or_else(
             || self.rate_limit.unwrap_or(1.0).ceil().max(1.0) as u32,

@@ -11,10 +11,10 @@ mod values;
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use fer_image::faces::Options;
 
-use crate::faces::Options;
-pub use access::AccessArgs;
-pub use commands::{BenchArgs, HealthcheckArgs, LogArgs, LogFormat, ModelArgs, PredictArgs};
+pub(crate) use access::AccessArgs;
+pub(crate) use commands::{BenchArgs, HealthcheckArgs, LogArgs, LogFormat, ModelArgs, PredictArgs};
 use values::{collector, count, duration, pixels, positive, size};
 
 /// Places in the queue for each request in flight, by default.
@@ -54,13 +54,11 @@ const MAX_PIXELS: &str = "50000000";
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "FER_LISTEN", value_name = "ADDR", default_value = LISTEN)]
-    pub listen: SocketAddr,
-    /// Keys, limits, ports, TLS.
+    pub(crate) listen: SocketAddr,
     #[command(flatten)]
-    pub access: AccessArgs,
-    /// The model and where it runs.
+    pub(crate) access: AccessArgs,
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub(crate) model: ModelArgs,
     /// Worker threads, each with an engine of its own [default: one for each CPU the cgroup grants; 1 on CUDA]
     #[arg(long, env = "FER_WORKERS", value_name = "N", value_parser = count(1024))]
     workers: Option<NonZeroUsize>,
@@ -72,13 +70,13 @@ pub struct Config {
     detect_threads: Option<NonZeroUsize>,
     /// Most faces of a photo that are answered, the largest ones
     #[arg(long, env = "FER_MAX_FACES", value_name = "N", default_value = "64", value_parser = count(Options::MOST_FACES))]
-    pub max_faces: NonZeroUsize,
+    pub(crate) max_faces: NonZeroUsize,
     /// Most faces in a batch [default: 8; 32 on CUDA]
     #[arg(long, env = "FER_MAX_BATCH", value_name = "N", value_parser = count(1024))]
     max_batch: Option<NonZeroUsize>,
     /// How long the oldest face waits for others to fill a batch; worth a millisecond on a GPU only
     #[arg(long, env = "FER_BATCH_LINGER", value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub batch_linger: Duration,
+    pub(crate) batch_linger: Duration,
     /// Faces that may wait for a worker [default: 4 × the least --max-in-flight]
     #[arg(long, env = "FER_QUEUE", value_name = "N", value_parser = count(1 << 20))]
     queue: Option<NonZeroUsize>,
@@ -87,13 +85,13 @@ pub struct Config {
     max_in_flight: Option<NonZeroUsize>,
     /// Connections that may be open; for one more, the one that has been idle longest is closed (a pause within a body counts as idle after 5 s)
     #[arg(long, env = "FER_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = count(1 << 20))]
-    pub max_connections: NonZeroUsize,
+    pub(crate) max_connections: NonZeroUsize,
     /// Time for an answer once the request's body is there; then 504
     #[arg(long, env = "FER_REQUEST_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = positive)]
     pub request_timeout: Duration,
     /// Time for a request's head to arrive, the first one with the TLS handshake before it; an idle connection is closed after it, too
     #[arg(long, env = "FER_HEADER_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = positive)]
-    pub header_timeout: Duration,
+    pub(crate) header_timeout: Duration,
     /// Time for a request's body to arrive; then 408
     #[arg(long, env = "FER_BODY_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive)]
     pub body_timeout: Duration,
@@ -102,7 +100,7 @@ pub struct Config {
     pub max_body: u64,
     /// Most bytes of bodies held at one time, all requests together; more get 503
     #[arg(long, env = "FER_MAX_BUFFERED", value_name = "BYTES", default_value = "512Mi", value_parser = size)]
-    pub max_buffered: u64,
+    pub(crate) max_buffered: u64,
     /// Most pixels (width × height) of a picture; more get 422
     #[arg(long, env = "FER_MAX_PIXELS", value_name = "N", default_value = MAX_PIXELS, value_parser = pixels())]
     pub max_pixels: u64,
@@ -111,42 +109,38 @@ pub struct Config {
     pub max_images: NonZeroUsize,
     /// After SIGTERM, how long to go on serving with /readyz at 503 before no more connections are accepted
     #[arg(long, env = "FER_DRAIN_DELAY", value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub drain_delay: Duration,
+    pub(crate) drain_delay: Duration,
     /// After that, how long requests in flight may take to end
     #[arg(long, env = "FER_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
-    pub drain_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
     /// How long a worker may be inside the network before /livez returns 503, so that the orchestrator restarts the server
     #[arg(long, env = "FER_WEDGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = positive)]
-    pub wedge_timeout: Duration,
+    pub(crate) wedge_timeout: Duration,
     /// OpenTelemetry collector that gets a span of each request but probes, OTLP over plain HTTP; needs a build with the
     /// feature otlp [default: none]
     #[arg(long, env = "FER_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
-    pub otlp_endpoint: Option<String>,
-    /// The log.
+    pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
     /// CPUs that the cgroup grants, at least 1.
     #[arg(skip = cpus())]
-    pub cpus: NonZeroUsize,
+    pub(crate) cpus: NonZeroUsize,
 }
 
 impl Config {
     /// Worker threads; by default one for each CPU, or one on CUDA.
-    #[must_use]
-    pub fn workers(&self, cuda: bool) -> NonZeroUsize {
+    pub(crate) fn workers(&self, cuda: bool) -> NonZeroUsize {
         self.workers
             .unwrap_or(if cuda { NonZeroUsize::MIN } else { self.cpus })
     }
 
     /// Threads that decode images; by default one for each CPU.
-    #[must_use]
-    pub fn decode_threads(&self) -> NonZeroUsize {
+    pub(crate) fn decode_threads(&self) -> NonZeroUsize {
         self.decode_threads.unwrap_or(self.cpus)
     }
 
     /// Threads that look for faces in photos; by default half of [`Config::decode_threads`], at least 1.
-    #[must_use]
-    pub fn detect_threads(&self) -> NonZeroUsize {
+    pub(crate) fn detect_threads(&self) -> NonZeroUsize {
         self.detect_threads
             .or(NonZeroUsize::new(self.decode_threads().get() / 2))
             .unwrap_or(NonZeroUsize::MIN)
@@ -154,8 +148,7 @@ impl Config {
 
     /// Most faces in a batch; by default 8 (no CPU engine is faster with more, and each face waits for its whole batch), or
     /// 32 on CUDA.
-    #[must_use]
-    pub fn max_batch(&self, cuda: bool) -> NonZeroUsize {
+    pub(crate) fn max_batch(&self, cuda: bool) -> NonZeroUsize {
         const CPU: NonZeroUsize = NonZeroUsize::new(8).unwrap();
         const CUDA: NonZeroUsize = NonZeroUsize::new(32).unwrap();
         self.max_batch.unwrap_or(if cuda { CUDA } else { CPU })
@@ -163,8 +156,7 @@ impl Config {
 
     /// Lower limit of requests in flight; by default 96 for each CPU worker, a wait of an eighth of a second at 800 faces a
     /// second (docs/performance.md, knobs).
-    #[must_use]
-    pub fn max_in_flight(&self, cuda: bool) -> usize {
+    pub(crate) fn max_in_flight(&self, cuda: bool) -> usize {
         match self.max_in_flight {
             Some(n) => n.get(),
             None if cuda => 1024,
@@ -174,8 +166,7 @@ impl Config {
 
     /// Upper limit of requests in flight, reached where they are answered fast enough; by default [`IN_FLIGHT_FACTOR`] times
     /// the lower one.
-    #[must_use]
-    pub fn most_in_flight(&self, cuda: bool) -> usize {
+    pub(crate) fn most_in_flight(&self, cuda: bool) -> usize {
         let least = self.max_in_flight(cuda);
         if self.max_in_flight.is_some() {
             least
@@ -186,8 +177,7 @@ impl Config {
 
     /// Faces that may wait; by default [`QUEUE_FACTOR`] for each of [`Config::max_in_flight`], so that requests with several
     /// images fit.
-    #[must_use]
-    pub fn queue(&self, cuda: bool) -> usize {
+    pub(crate) fn queue(&self, cuda: bool) -> usize {
         self.queue.map_or_else(
             || {
                 self.max_in_flight(cuda)

@@ -114,7 +114,6 @@ impl Job {
         self.until_deadline(async { parsed.await? }).await
     }
 
-    /// Answers the images.
     pub(super) async fn answer<T, F>(
         &self,
         images: Images,

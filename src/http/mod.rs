@@ -1,14 +1,4 @@
 //! The HTTP surface: routes, the layers in front of them, and what both use.
-//!
-//! | module | what |
-//! | --- | --- |
-//! | [`mod@routes`] | the table of routes and their handlers |
-//! | [`layers`] | the layers and their order |
-//! | [`admission`] | the in-flight limit and its permits |
-//! | [`body`] | reading, observing and discarding request bodies |
-//! | [`parse`] | bodies → images |
-//! | [`job`] | the flow of a request with images |
-//! | [`problem`] | all errors |
 
 pub(crate) mod admission;
 pub(crate) mod body;
@@ -20,7 +10,6 @@ mod readiness;
 pub(crate) mod request_id;
 pub(crate) mod routes;
 pub(crate) mod timing;
-mod traceparent;
 pub(crate) mod types;
 
 use std::sync::Arc;
@@ -29,10 +18,10 @@ use axum::{Extension, Router};
 
 use crate::{app::App, reload::Reloads};
 use admission::InFlightLimit;
-pub use routes::table::{Kind, Ports, Route, routes};
+pub use routes::table::{Route, routes};
 pub(crate) use routes::{
     admin,
-    table::{Port, series},
+    table::{Port, Ports, series},
 };
 
 /// The routes of a port in their layers.

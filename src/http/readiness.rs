@@ -8,7 +8,8 @@ use crate::app::App;
 pub(crate) fn live(app: &App) -> Result<(), Problem> {
     let inside = app.pipeline.longest_in_engine();
     if inside > app.config.wedge_timeout {
-        return Err(Problem::wedged(inside));
+        let text = format!("a worker has been inside its engine for {inside:?}");
+        return Err(Problem::wedged().inside(text));
     }
     Ok(())
 }

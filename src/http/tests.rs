@@ -2,15 +2,15 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{
-        Mutex,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
 
 use axum::{body::Body, extract::Request, http::HeaderMap, routing::get};
+use fer_engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits, emotion::CLASSES};
+use fer_image::{Face, PIXELS};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -18,9 +18,6 @@ use super::*;
 use crate::{
     batcher::{Batcher, BatcherOptions, EngineFactory, Policy},
     config::{Command, Config},
-    emotion::CLASSES,
-    engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits},
-    image::{Face, PIXELS},
     loaded_model::LoadedModel,
     observability::metrics::Metrics,
 };
@@ -40,7 +37,7 @@ impl Classifier for Fake {
             Some(2) => panic!("secret of the engine"),
             Some(3) => {
                 self.1.send(()).unwrap();
-                self.0.lock().unwrap().recv().unwrap();
+                self.0.lock().recv().unwrap();
             }
             _ => {}
         }
@@ -81,7 +78,7 @@ fn rig(flags: &[&str]) -> Rig {
         queue: config.queue(false),
     };
     let factory = move || -> Result<Box<dyn Classifier>, EngineError> {
-        Ok(Box::new(Fake(Arc::clone(&gate), tell.lock().unwrap().clone())))
+        Ok(Box::new(Fake(Arc::clone(&gate), tell.lock().clone())))
     };
     let batcher = Batcher::start(&(Arc::new(factory) as Arc<EngineFactory>), options, &metrics).unwrap();
     let manifest = serde_json::from_value(serde_json::json!({

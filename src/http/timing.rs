@@ -9,17 +9,14 @@ use crate::batcher::Classified;
 /// Of several images or faces the longest of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Timing {
-    /// Decoding.
     pub(crate) decode: Duration,
     /// Finding faces, on the routes that do.
     pub(crate) detect: Option<Duration>,
     /// Waiting for a worker.
     pub(crate) queue: Duration,
-    /// The engine.
     pub(crate) infer: Duration,
     /// Faces in the largest batch that one of them was in.
     pub(crate) batch: usize,
-    /// Images in the request.
     pub(crate) images: usize,
 }
 
@@ -40,7 +37,6 @@ impl Timing {
         })
     }
 
-    /// The longer of each.
     pub(super) fn max(self, other: Self) -> Self {
         Self {
             decode: self.decode.max(other.decode),
@@ -52,7 +48,6 @@ impl Timing {
         }
     }
 
-    /// The value of `Server-Timing`.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let [decode, queue, infer] = [self.decode, self.queue, self.infer].map(millis);
         let detect = self

@@ -7,20 +7,17 @@
 //!   the answer to the whole request, so that it can be sent again as it is.
 //! - More images than `--max-images`: 413 `too_many_images`, nothing is decoded.
 
+use fer_engine::{
+    EngineInfo, InputSpec, Manifest,
+    emotion::{Emotion, Probabilities},
+    folder::{ScoreReport, Section},
+};
+use fer_image::faces::Rect;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::problem::{Problem, ProblemBody};
-use crate::{
-    emotion::{Emotion, Probabilities},
-    engine::{
-        EngineInfo, InputSpec, Manifest,
-        folder::{ScoreReport, Section},
-    },
-    faces::Rect,
-    loaded_model::LoadedModel,
-};
+use crate::loaded_model::LoadedModel;
 
-/// The model that answered.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ModelRef<'a> {
     name: &'a str,
@@ -36,14 +33,11 @@ impl<'a> From<&'a Manifest> for ModelRef<'a> {
     }
 }
 
-/// The answer for one face.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Scores {
-    /// The likeliest label.
     emotion: Emotion,
     /// Its probability, 0–1.
     confidence: f32,
-    /// All seven, in label order.
     probabilities: Probabilities,
 }
 
@@ -76,7 +70,6 @@ impl Crop {
     }
 }
 
-/// What `/predict` answers for one image.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Prediction {
     #[serde(flatten)]
@@ -86,7 +79,6 @@ pub(crate) struct Prediction {
     pub(crate) crop: Option<Crop>,
 }
 
-/// What `/faces` answers for one face.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct FaceAnswer {
     /// In pixels of the upright photo.
@@ -98,7 +90,6 @@ pub(crate) struct FaceAnswer {
     pub(crate) scores: Scores,
 }
 
-/// What `/faces` answers for one photo.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Photo {
     /// In pixels, upright.
@@ -122,7 +113,6 @@ pub(crate) struct Failed<'a> {
     pub(crate) error: ProblemBody<'a>,
 }
 
-/// One entry of an answer to several images.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Entry<'a, T> {
@@ -135,9 +125,7 @@ enum Entry<'a, T> {
 pub(crate) struct Many<'a, T> {
     /// `predictions` or `photos`.
     pub(crate) name: &'static str,
-    /// One for each image, in the order sent.
     pub(crate) answers: &'a [Result<T, Problem>],
-    /// For the problems.
     pub(crate) request_id: &'a str,
     pub(crate) model: ModelRef<'a>,
 }
@@ -161,11 +149,10 @@ impl<T: Serialize> Serialize for Many<'_, T> {
 /// The answer of `/model`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelCard<'a> {
-    name: &'a str,
-    version: &'a str,
+    #[serde(flatten)]
+    model: ModelRef<'a>,
     /// The seven labels in the order of the output.
     labels: &'a [String],
-    /// Size and scaling of the input.
     input: InputSpec,
     /// The scores that the training program measured, as the manifest holds them; `null` if there are none.
     scores: &'a Section<ScoreReport>,
@@ -178,8 +165,7 @@ impl<'a> From<&'a LoadedModel> for ModelCard<'a> {
     fn from(model: &'a LoadedModel) -> Self {
         let manifest = &model.manifest;
         Self {
-            name: &manifest.name,
-            version: &manifest.version,
+            model: ModelRef::from(manifest),
             labels: &manifest.labels,
             input: *manifest.input,
             scores: &manifest.scores,

@@ -7,7 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::config::{LogArgs, LogFormat};
 
 /// Installs the log for the whole process. A second call changes nothing.
-pub fn init(args: &LogArgs) {
+pub(crate) fn init(args: &LogArgs) {
     // The filter was validated when the flags were parsed.
     let filter = EnvFilter::try_new(&args.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
     // A log that cannot be written (full disk, closed pipe) must not stop the server. The library would report it on

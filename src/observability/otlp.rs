@@ -6,14 +6,13 @@
 
 use std::time::{Duration, SystemTime};
 
-/// A request that has ended.
-#[cfg_attr(not(feature = "otlp"), allow(dead_code))] // only the exporter reads all fields
+use super::traceparent::TraceParent;
+
 #[derive(Debug)]
+#[cfg_attr(not(feature = "otlp"), allow(dead_code))]
 pub(crate) struct RequestSpan<'a> {
-    pub(crate) parent: Option<ParentSpan<'a>>,
-    /// As in metrics.
+    pub(crate) parent: Option<&'a TraceParent>,
     pub(crate) method: &'static str,
-    /// As in metrics.
     pub(crate) route: &'a str,
     /// None if the client disconnected before its answer.
     pub(crate) status: Option<u16>,
@@ -23,22 +22,10 @@ pub(crate) struct RequestSpan<'a> {
     pub(crate) durations: &'a [(&'static str, Option<Duration>)],
     /// Attributes that are numbers.
     pub(crate) counts: &'a [(&'static str, usize)],
-    /// Bytes of its body.
     pub(crate) bytes_in: u64,
     pub(crate) request_id: &'a str,
 }
 
-/// The caller's span; both ids in hexadecimal digits.
-#[cfg_attr(not(feature = "otlp"), allow(dead_code))] // only the exporter reads all fields
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ParentSpan<'a> {
-    pub(crate) trace_id: &'a str,
-    pub(crate) span_id: &'a str,
-    /// Whether the caller may have recorded it.
-    pub(crate) sampled: bool,
-}
-
-/// The exporter of spans, if one is configured.
 #[derive(Debug, Default)]
 pub(crate) struct Traces(Option<exporter::Exporter>);
 
@@ -57,7 +44,7 @@ impl Traces {
     pub(crate) fn export(&self, request: &RequestSpan<'_>) -> Option<String> {
         match &self.0 {
             Some(exporter) => Some(exporter.export(request, SystemTime::now())),
-            None => request.parent.map(|p| p.trace_id.to_owned()),
+            None => request.parent.map(|p| p.trace_id.clone()),
         }
     }
 
@@ -73,7 +60,6 @@ impl Traces {
 mod exporter {
     use std::{convert::Infallible, time::SystemTime};
 
-    /// This build has no exporter.
     #[derive(Debug)]
     pub(super) struct Exporter(Infallible);
 
@@ -112,7 +98,7 @@ mod exporter {
         trace::{SdkTracer, SdkTracerProvider},
     };
 
-    use super::{ParentSpan, RequestSpan};
+    use super::{RequestSpan, TraceParent};
 
     /// The path of a collector's traces, unless the endpoint names one (OTLP 1.0).
     const PATH: &str = "v1/traces";
@@ -184,10 +170,10 @@ mod exporter {
         }
     }
 
-    fn remote(parent: ParentSpan<'_>) -> SpanContext {
+    fn remote(parent: &TraceParent) -> SpanContext {
         // The header was validated: both are hexadecimal and not zero.
-        let trace = TraceId::from_hex(parent.trace_id).unwrap_or(TraceId::INVALID);
-        let span = SpanId::from_hex(parent.span_id).unwrap_or(SpanId::INVALID);
+        let trace = TraceId::from_hex(&parent.trace_id).unwrap_or(TraceId::INVALID);
+        let span = SpanId::from_hex(&parent.span_id).unwrap_or(SpanId::INVALID);
         let flags = TraceFlags::default().with_sampled(parent.sampled);
         SpanContext::new(trace, span, flags, true, TraceState::default())
     }

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use fer_image::{Face, Limits};
+
 use super::{ClassifyError, EncodedImage, Pipeline, Session};
-use crate::{
-    batcher::{BatcherError, Classified},
-    image::{Face, Limits},
-};
+use crate::batcher::{BatcherError, Classified};
 
 /// The answer for a whole image.
 #[derive(Debug)]
@@ -33,12 +32,19 @@ impl Session {
         Ok(ClassifiedImage { face, decode })
     }
 
-    /// Classifies faces that are decoded already, in order. The error of one face is that of all.
+    /// Classifies faces that are decoded already, in order. The error of one face is that of all. Dropping the future cancels
+    /// them.
     pub(crate) async fn classify_faces(
         &self,
         faces: impl IntoIterator<Item = Face>,
     ) -> Result<Vec<Classified>, BatcherError> {
-        self.model.batcher.classify_all(faces, self.deadline).await
+        let submit = |face| self.model.batcher.submit(face, self.deadline);
+        let submitted: Vec<_> = faces.into_iter().map(submit).collect::<Result<_, _>>()?;
+        let mut answers = Vec::with_capacity(submitted.len());
+        for pending in submitted {
+            answers.push(pending.answer().await?);
+        }
+        Ok(answers)
     }
 
     /// Classifies one face that is decoded already.

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{DetectError, EncodedImage, Pipeline, Session};
-use crate::{
+use fer_image::{
+    Face,
     faces::{Options, Rect},
-    image::Face,
 };
+
+use super::{DetectError, EncodedImage, Pipeline, Session};
 
 /// A face that was found.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
+use fer_image::{Face, Limits, LumaImage};
 
 use super::DecodeError;
-use crate::image::{self, Face, Limits, LumaImage};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -37,12 +37,12 @@ impl EncodedImage {
 
     /// Decodes to a face. Computes for long: not for an async thread.
     pub(crate) fn decode(&self, limits: &Limits) -> Result<Face, DecodeError> {
-        Ok(image::decode(&self.file()?, limits)?)
+        Ok(fer_image::decode(&self.file()?, limits)?)
     }
 
     /// Decodes to full-size gray, upright. Computes for long: not for an async thread.
     pub(crate) fn decode_luma(&self, limits: &Limits) -> Result<LumaImage, DecodeError> {
-        Ok(image::decode_luma(&self.file()?, limits)?)
+        Ok(fer_image::decode_luma(&self.file()?, limits)?)
     }
 
     /// Bytes that it holds in memory.

@@ -1,8 +1,10 @@
 //! Why the pipeline gave no answer. HTTP turns these into its problems; `DecodeError` is the fault of one image, all
 //! else is the server's.
 
+use fer_image::ImageError;
+
 use super::decode_pool::PoolError;
-use crate::{batcher::BatcherError, image::ImageError};
+use crate::batcher::BatcherError;
 
 /// The image cannot be used.
 #[derive(Debug, thiserror::Error)]

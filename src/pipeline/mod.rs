@@ -4,11 +4,6 @@
 //! EncodedImage → decode pool → Face → batcher → engine → Probabilities
 //!             └→ detect pool → Detection, whose faces go to the batcher
 //! ```
-//!
-//! - [`Pipeline`]: the pools, the detector and the current model; one for the whole process
-//! - [`Session`]: the pipeline for one request, with [`classify`](Session::classify),
-//!   [`classify_faces`](Session::classify_faces), [`detect`](Session::detect)
-//! - [`EncodedImage`]: an image as it was sent, and how it is decoded
 
 mod classify;
 mod decode_pool;
@@ -27,10 +22,9 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use fer_image::{Limits, faces::Seeta};
 
-use crate::{
-    config::Config, faces::Seeta, image::Limits, loaded_model::LoadedModel, observability::metrics::Metrics,
-};
+use crate::{config::Config, loaded_model::LoadedModel, observability::metrics::Metrics};
 use decode_pool::DecodePool;
 
 /// The decode pool, the detect pool, the face detector and the current model with its batcher.

@@ -5,5 +5,6 @@ mod connections;
 mod run;
 mod signals;
 
-pub use run::{ServeError, main, run};
+pub(crate) use run::main;
+pub use run::run;
 pub use signals::Control;

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use fer_engine::EngineError;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,6 @@ use crate::{
     app::App,
     batcher::StartError,
     config::Config,
-    engine::EngineError,
     http::{self, Port},
     observability::metrics::Metrics,
     reload::{self, Reloads, load},
@@ -27,32 +27,24 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be bound.
     #[error("cannot listen on {address} ({flag}): {source}")]
     Listen {
-        /// The flag with the address.
         flag: &'static str,
-        /// The address.
         address: SocketAddr,
-        /// The system's error.
         source: io::Error,
     },
-    /// The model cannot be loaded.
     #[error("cannot load the model (--model): {0}")]
     Model(#[from] StartError),
-    /// The device is not available.
     #[error(transparent)]
     Device(#[from] EngineError),
-    /// A thread, a signal handler, the runtime or the shared state cannot be set up.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
-    /// Two metrics have the same name.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
 /// Runs the server until a signal ends it, then exits: code 0 after a drain, 1 if the server could not start.
-pub fn main(config: Config) -> ! {
+pub(crate) fn main(config: Config) -> ! {
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -74,8 +66,7 @@ pub fn main(config: Config) -> ! {
             1
         }
     };
-    // A load may still run inside libtorch; running its static destructors then crashed about 1 in 20 shutdowns. Nothing
-    // is left to write.
+    // Nothing is left to write.
     crate::sys::exit_now(code)
 }
 
@@ -184,7 +175,6 @@ fn serve(
     accept(listener, limit, http, tls, stop)
 }
 
-/// Starts to serve the admin port, if one is configured.
 async fn admin_port(
     app: &Arc<App>,
     reloads: &Reloads,

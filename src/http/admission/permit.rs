@@ -20,7 +20,6 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// A permit, if one is free.
     pub(crate) fn acquire(permits: &Arc<Semaphore>) -> Option<Self> {
         let permit = Arc::clone(permits).try_acquire_owned().ok()?;
         Some(Self {
@@ -58,8 +57,6 @@ impl Observer for Permit {
             frame @ Poll::Ready(_) => frame,
         }
     }
-
-    fn dropped(&mut self, _rest: Option<Body>) {}
 }
 
 /// The error at the end of a body that had to wait, if no permit is free then.

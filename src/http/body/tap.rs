@@ -11,7 +11,6 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 pub(crate) type FramePoll = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 
-/// Sees what becomes of a body.
 pub(crate) trait Observer: Send + Unpin + 'static {
     /// Whether [`Observer::polled`] must see the end of the body. Otherwise a reader may stop as soon as the body says
     /// that nothing more comes, without a last poll.
@@ -20,8 +19,8 @@ pub(crate) trait Observer: Send + Unpin + 'static {
     /// Receives the result of a poll and returns what the reader gets.
     fn polled(&mut self, frame: FramePoll) -> FramePoll;
 
-    /// The reader has dropped the body; `rest` is what it left, `None` if it read the body to its end or to an error.
-    fn dropped(&mut self, rest: Option<Body>);
+    /// The reader has dropped the body; `_rest` is what it left, `None` if it read the body to its end or to an error.
+    fn dropped(&mut self, _rest: Option<Body>) {}
 }
 
 struct Tap<O: Observer> {
@@ -30,7 +29,6 @@ struct Tap<O: Observer> {
     observer: O,
 }
 
-/// Wraps a body.
 pub(crate) fn tap(body: Body, observer: impl Observer) -> Body {
     Body::new(Tap {
         body: Some(body),

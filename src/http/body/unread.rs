@@ -27,7 +27,6 @@ struct Watch(Arc<Mutex<State>>);
 #[derive(Debug)]
 pub(crate) struct Unread(Arc<Mutex<State>>);
 
-/// Wraps a body.
 pub(crate) fn watch(body: Body) -> (Body, Unread) {
     let state = Arc::<Mutex<State>>::default();
     if body.is_end_stream() {
@@ -55,7 +54,6 @@ impl Observer for Watch {
 }
 
 impl Unread {
-    /// Bytes that the handler read.
     pub(crate) fn received(&self) -> u64 {
         self.0.lock().received
     }

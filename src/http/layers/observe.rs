@@ -20,14 +20,13 @@ use crate::{
         body,
         problem::{MEDIA_TYPE, Problem, ProblemBody},
         request_id::{REQUEST_ID, RequestId},
-        routes::table::is_probe,
-        routes::v2,
+        routes::{table::is_probe, v2},
         timing::{Timing, millis},
-        traceparent::TraceParent,
     },
     observability::{
         metrics::{ROUTE_OTHER, method_label},
-        otlp::{ParentSpan, RequestSpan},
+        otlp::RequestSpan,
+        traceparent::TraceParent,
     },
 };
 
@@ -72,11 +71,7 @@ impl Observed {
         });
         let counts = timing.map(|t| [("fer.batch_size", t.batch), ("fer.images", t.images)]);
         self.app.traces.export(&RequestSpan {
-            parent: self.parent.as_ref().map(|parent| ParentSpan {
-                trace_id: parent.trace_id(),
-                span_id: parent.parent_id(),
-                sampled: parent.sampled(),
-            }),
+            parent: self.parent.as_ref(),
             method: self.method,
             route: self.route(),
             status,
@@ -105,7 +100,7 @@ impl Observed {
         let timing = response.extensions().get::<Timing>();
         let probe = is_probe(self.route());
         let inside = problem.and_then(|p| p.inside.as_deref());
-        let overloaded = problem.is_some_and(Problem::is_overload);
+        let overloaded = problem.is_some_and(|p| p.code == "overloaded");
         // Probes and scrapes would outnumber the spans of clients.
         let trace = if probe {
             None

@@ -27,7 +27,6 @@ use serde::{
 use super::problem::Problem;
 use crate::pipeline::EncodedImage;
 
-/// How a body is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFormat {
     /// The image itself.
@@ -69,7 +68,6 @@ pub(super) fn no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The parameters of the query string.
 pub(super) fn query(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     Query::try_from_uri(uri)
         .map(|Query(pairs)| pairs)
@@ -114,9 +112,9 @@ pub(crate) fn json(body: &Bytes, max: usize) -> Result<Images, Problem> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JsonBody<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     image: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     images: Option<Texts<'a>>,
 }
 

@@ -1,76 +1,24 @@
 //! The one error envelope: RFC 9457 `application/problem+json`.
 //!
 //! A handler returns a [`Problem`]; the layer `observe` adds the request id and writes the body, so errors of the framework
-//! (404, 405, a panic) get the same envelope. [`Problem::inside`] holds what only the log may contain.
-//!
-//! | status | codes |
-//! | --- | --- |
-//! | 400 | `bad_request` `empty_body` `empty_image` `no_image` `bad_json` `bad_base64` `bad_multipart`, on `/v2` `bad_tensor` |
-//! | 401 | `unauthorized`, with `WWW-Authenticate` |
-//! | 403 | `admin_closed` |
-//! | 404 | `not_found`, on `/v2` `unknown_model` |
-//! | 405 | `method_not_allowed`, with `Allow` |
-//! | 408 | `body_timeout` |
-//! | 413 | `body_too_large` `too_many_images` |
-//! | 415 | `unsupported_media_type` (the header), with `Accept-Post`; `unsupported_encoding`, with `Accept-Encoding`; `unknown_image_format` (the content) |
-//! | 422 | `broken_image` `too_many_pixels` `reload_refused` |
-//! | 429 | `rate_limited`, with `Retry-After` |
-//! | 500 | `internal` |
-//! | 503 | `overloaded` `not_ready` `draining` `wedged`, with `Retry-After` |
-//! | 504 | `deadline_exceeded` |
+//! (404, 405, a panic) get the same envelope. [`Problem::inside`] holds what only the log may contain. `catalogue.rs` lists
+//! all codes.
 
 mod catalogue;
 mod convert;
-mod from_pipeline;
 
-pub(crate) use from_pipeline::Failure;
+pub(crate) use convert::Failure;
 
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// A header of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hint {
-    /// Try again after a second.
-    RetryAfter,
-    /// Try again after that number of seconds.
-    RetryIn(u32),
-    /// How to authenticate (RFC 6750).
-    Challenge(&'static str),
-    /// The media types that `/predict` reads (W3C Linked Data Platform 7.1).
-    AcceptPost,
-    /// Compressed bodies are not accepted.
-    AcceptEncoding,
-    /// The connection cannot be used again.
-    Close,
-}
-
-impl Hint {
-    fn header(self) -> (HeaderName, HeaderValue) {
-        match self {
-            Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("1")),
-            Self::RetryIn(seconds) => (header::RETRY_AFTER, HeaderValue::from(seconds)),
-            Self::Challenge(how) => (header::WWW_AUTHENTICATE, HeaderValue::from_static(how)),
-            Self::AcceptPost => (
-                HeaderName::from_static("accept-post"),
-                HeaderValue::from_static(
-                    "image/*, application/octet-stream, multipart/form-data, application/json",
-                ),
-            ),
-            Self::AcceptEncoding => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
-            Self::Close => (header::CONNECTION, HeaderValue::from_static("close")),
-        }
-    }
-}
-
-/// An error as a client sees it, and what the log adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
@@ -82,7 +30,7 @@ pub(crate) struct Problem {
     pub(crate) detail: Cow<'static, str>,
     /// For the log only: paths, messages of libraries, panics.
     pub(crate) inside: Option<String>,
-    hint: Option<Hint>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// Most characters of a detail. Some details, and messages of the JSON parser, quote the request: without a limit a body of
@@ -114,24 +62,18 @@ impl Problem {
             title,
             detail: shortened(detail.into()),
             inside: None,
-            hint: None,
+            header: None,
         }
     }
 
-    fn with(mut self, hint: Hint) -> Self {
-        self.hint = Some(hint);
+    fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.header = Some((name, value.into()));
         self
     }
 
-    /// Adds a text for the log.
     pub(crate) fn inside(mut self, text: impl Into<String>) -> Self {
         self.inside = Some(text.into());
         self
-    }
-
-    /// A URI that names the kind of problem; it is a name, not an address.
-    fn type_uri(&self) -> String {
-        format!("urn:fer-serve:problem:{}", self.code)
     }
 
     /// The envelope. There is no request id outside of a request (`fer-serve predict`).
@@ -145,7 +87,7 @@ impl Problem {
 
     /// Adds the header that belongs to the problem (`Retry-After`, `Accept-Post`, …), if there is one.
     pub(crate) fn extend_headers(&self, headers: &mut HeaderMap) {
-        if let Some((name, value)) = self.hint.map(Hint::header) {
+        if let Some((name, value)) = self.header.clone() {
             headers.insert(name, value);
         }
     }
@@ -170,7 +112,8 @@ impl ProblemBody<'_> {
 impl Serialize for ProblemBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", &self.problem.type_uri())?;
+        // A URI that names the kind of problem; it is a name, not an address.
+        map.serialize_entry("type", &format!("urn:fer-serve:problem:{}", self.problem.code))?;
         map.serialize_entry("title", self.problem.title)?;
         map.serialize_entry("status", &self.problem.status.as_u16())?;
         map.serialize_entry("detail", &self.problem.detail)?;
@@ -198,8 +141,10 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
+    use fer_image::ImageError;
+
     use super::*;
-    use crate::{image::ImageError, pipeline::DecodeError};
+    use crate::pipeline::DecodeError;
 
     #[test]
     fn the_envelope_has_its_keys_in_order_and_nothing_of_the_inside() {
@@ -229,7 +174,7 @@ mod tests {
             (Problem::overloaded(), "retry-after"),
             (Problem::not_ready(), "retry-after"),
             (Problem::draining(), "retry-after"),
-            (Problem::wedged(std::time::Duration::MAX), "retry-after"),
+            (Problem::wedged(), "retry-after"),
             (Problem::unsupported_media_type("text/html"), "accept-post"),
             (Problem::unsupported_encoding(), "accept-encoding"),
             (Problem::body_timeout(), "connection"),

@@ -7,17 +7,16 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use fer_engine::EngineInfo;
 use serde::Serialize;
 
 use super::table::Port;
 use crate::{
     app::App,
-    engine::EngineInfo,
     http::{problem::Problem, types::ModelRef},
     reload::Reloads,
 };
 
-/// What administration needs to know of the port that the request came in by.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) port: Port,

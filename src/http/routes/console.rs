@@ -10,7 +10,6 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
-/// A file of a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct File {
     pub(crate) path: &'static str,
@@ -18,49 +17,32 @@ pub(crate) struct File {
     content: &'static str,
 }
 
+/// A file of the folder `web`.
+macro_rules! web_file {
+    ($path:literal, $media_type:ident, $file:literal) => {
+        File {
+            path: $path,
+            media_type: $media_type,
+            content: include_str!(concat!("../../../web/", $file)),
+        }
+    };
+}
+
 /// All files; the route table has a row for each.
 pub(crate) const FILES: [File; 12] = [
-    file("/", HTML, include_str!("../../../web/index.html")),
-    file("/console/app.js", SCRIPT, include_str!("../../../web/app.js")),
-    file(
-        "/console/camera.js",
-        SCRIPT,
-        include_str!("../../../web/camera.js"),
-    ),
-    file("/console/faces.js", SCRIPT, include_str!("../../../web/faces.js")),
-    file(
-        "/console/pictures.js",
-        SCRIPT,
-        include_str!("../../../web/pictures.js"),
-    ),
-    file(
-        "/console/style.css",
-        STYLE,
-        include_str!("../../../web/style.css"),
-    ),
-    file("/console/icon.svg", IMAGE, include_str!("../../../web/icon.svg")),
-    file("/docs", HTML, include_str!("../../../web/docs/index.html")),
-    file("/docs/app.js", SCRIPT, include_str!("../../../web/docs/app.js")),
-    file(
-        "/docs/parts.js",
-        SCRIPT,
-        include_str!("../../../web/docs/parts.js"),
-    ),
-    file("/docs/try.js", SCRIPT, include_str!("../../../web/docs/try.js")),
-    file(
-        "/docs/style.css",
-        STYLE,
-        include_str!("../../../web/docs/style.css"),
-    ),
+    web_file!("/", HTML, "index.html"),
+    web_file!("/console/app.js", SCRIPT, "app.js"),
+    web_file!("/console/camera.js", SCRIPT, "camera.js"),
+    web_file!("/console/faces.js", SCRIPT, "faces.js"),
+    web_file!("/console/pictures.js", SCRIPT, "pictures.js"),
+    web_file!("/console/style.css", STYLE, "style.css"),
+    web_file!("/console/icon.svg", IMAGE, "icon.svg"),
+    web_file!("/docs", HTML, "docs/index.html"),
+    web_file!("/docs/app.js", SCRIPT, "docs/app.js"),
+    web_file!("/docs/parts.js", SCRIPT, "docs/parts.js"),
+    web_file!("/docs/try.js", SCRIPT, "docs/try.js"),
+    web_file!("/docs/style.css", STYLE, "docs/style.css"),
 ];
-
-const fn file(path: &'static str, media_type: &'static str, content: &'static str) -> File {
-    File {
-        path,
-        media_type,
-        content,
-    }
-}
 
 /// Only this server's own files, no inline code, no framing; images and camera streams stay in the browser as `blob:`
 /// addresses.

@@ -7,10 +7,10 @@ use axum::{
     http::Uri,
     response::Response,
 };
+use fer_image::faces::Options;
 
 use crate::{
     app::App,
-    faces::Options,
     http::{
         job::Job,
         parse::{self, BodyFormat},

@@ -13,7 +13,6 @@ use crate::{
     http::{problem::Problem, types::ModelCard},
 };
 
-/// 503 before a model has warmed up.
 pub(crate) async fn model(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let model = app.pipeline.model().ok_or_else(Problem::not_ready)?;
     Ok(Json(ModelCard::from(&*model)).into_response())

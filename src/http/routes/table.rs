@@ -26,10 +26,8 @@ pub struct Route {
     pub statuses: &'static [u16],
     /// Whether it needs an API key and counts against the rate limit, where those are configured.
     pub guarded: bool,
-    /// What kind of route it is.
-    pub kind: Kind,
-    /// Where it is served.
-    pub ports: Ports,
+    pub(crate) kind: Kind,
+    pub(crate) ports: Ports,
     /// Documented statuses without a series until they occur.
     rare: &'static [u16],
     /// Statuses with a series from the start, though not documented.
@@ -39,7 +37,7 @@ pub struct Route {
 
 /// How a route is admitted and logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Needs a permit of the in-flight limit.
     Work,
     /// Reports the state of the server; logged at level debug, without a span.
@@ -50,21 +48,15 @@ pub enum Kind {
 
 /// The ports that serve a route, where `--admin-listen` opens a second one; without it the main port serves all routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ports {
-    /// `--listen`.
+pub(crate) enum Ports {
     Main,
-    /// `--admin-listen`.
     Admin,
-    /// Both.
     Both,
 }
 
-/// A listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Port {
-    /// `--listen`.
     Main,
-    /// `--admin-listen`.
     Admin,
 }
 
@@ -142,27 +134,25 @@ pub fn routes() -> &'static [Route] {
 
 /// Whether the route with that path is a probe.
 pub(crate) fn is_probe(path: &str) -> bool {
-    static PROBES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-        let probes = TABLE.iter().filter(|route| route.kind == Kind::Probe);
-        probes.map(|route| route.path).collect()
-    });
-    PROBES.contains(&path)
+    TABLE
+        .iter()
+        .any(|route| route.path == path && route.kind == Kind::Probe)
 }
 
 /// The series that `/metrics` shows from the start. Other combinations get theirs when they occur; labels stay bounded,
 /// because routes come from this table, methods from `method_label` and statuses from this crate.
 pub(crate) fn series() -> impl Iterator<Item = RouteSeries> {
-    let unmatched = RouteSeries {
+    let unmatched = [Method::GET, Method::POST].map(|method| RouteSeries {
         route: ROUTE_OTHER,
-        methods: vec![Method::GET, Method::POST],
+        method,
         statuses: vec![404],
-    };
+    });
     let matched = TABLE.iter().map(|route| RouteSeries {
         route: route.path,
-        methods: vec![route.method.clone()],
+        method: route.method.clone(),
         statuses: route.exported().collect(),
     });
-    matched.chain([unmatched])
+    matched.chain(unmatched)
 }
 
 fn get<H, T>(path: &'static str, handler: H, statuses: &'static [u16]) -> Route

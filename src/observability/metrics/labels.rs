@@ -6,7 +6,7 @@ use axum::http::Method;
 #[derive(Debug)]
 pub(crate) struct RouteSeries {
     pub(crate) route: &'static str,
-    pub(crate) methods: Vec<Method>,
+    pub(crate) method: Method,
     pub(crate) statuses: Vec<u16>,
 }
 
@@ -16,17 +16,13 @@ pub(crate) const ROUTE_OTHER: &str = "other";
 /// Why a request or an image was refused, for `fer_rejected_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejected {
-    /// A missing or unknown API key.
     Unauthorized,
-    /// The rate limit of a client.
     RateLimit,
     /// `--max-in-flight`.
     InFlight,
     /// `--max-buffered`.
     Buffers,
-    /// The batcher's queue is full.
     QueueFull,
-    /// No model is ready.
     NotReady,
     /// The deadline passed before the work began.
     Deadline,

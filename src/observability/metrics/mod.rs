@@ -3,48 +3,37 @@
 
 mod labels;
 
+use fer_engine::{
+    EngineInfo, Manifest,
+    emotion::{CLASSES, Emotion},
+};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, process_collector::ProcessCollector,
+    TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
 pub(crate) use labels::{ROUTE_OTHER, Rejected, RouteSeries, method_label};
-
-use crate::{
-    emotion::{CLASSES, Emotion},
-    engine::{EngineInfo, Manifest},
-};
 
 /// Seconds, 100 µs to 10 s: about three steps a decade.
 const SECONDS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Faces in a batch.
 const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// All metrics of the server, shared behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     request_duration: HistogramVec,
-    /// `fer_http_requests_in_flight`
     pub(crate) in_flight: IntGauge,
-    /// `fer_http_requests_in_flight_limit`
     pub(crate) in_flight_limit: IntGauge,
-    /// `fer_decode_duration_seconds`
     pub(crate) decode: Histogram,
     detect: Histogram,
     faces: IntCounter,
-    /// `fer_queue_duration_seconds`
     pub(crate) queue: Histogram,
-    /// `fer_inference_duration_seconds`
     pub(crate) inference: Histogram,
-    /// `fer_queue_depth`
     pub(crate) queue_depth: IntGauge,
-    /// `fer_batch_size`
     pub(crate) batch_size: Histogram,
-    /// `fer_engine_failures_total`
     pub(crate) engine_failures: IntCounterVec,
     rejected: IntCounterVec,
     predictions: [IntCounter; CLASSES],
@@ -52,58 +41,50 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
 }
 
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
 impl Metrics {
     /// All metrics in a registry of their own, with the series of these routes. Fails only if two metrics have the same
     /// name.
     pub(crate) fn new(routes: impl IntoIterator<Item = RouteSeries>) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let add = |c: Box<dyn prometheus::core::Collector>| registry.register(c);
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let c = IntCounterVec::new(Opts::new(name, help), labels)?;
-            add(Box::new(c.clone())).map(|()| c)
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let gauge = |name: &str, help: &str| {
-            let g = IntGauge::new(name, help)?;
-            add(Box::new(g.clone())).map(|()| g)
-        };
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
         let gauges = |name: &str, help: &str, labels: &[&str]| {
-            let g = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            add(Box::new(g.clone())).map(|()| g)
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            let h = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-            add(Box::new(h.clone())).map(|()| h)
-        };
+        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let histogram = |opts: HistogramOpts| register(&registry, Histogram::with_opts(opts));
 
         let requests = counters(
             "fer_http_requests_total",
             "Requests answered, by matched route, method and status; 499 is a client that disconnected before its answer.",
             &["route", "method", "status"],
         )?;
-        let request_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "fer_http_request_duration_seconds",
-                "Time from a request's head to its answer's head, by matched route.",
-            )
-            .buckets(SECONDS.to_vec()),
-            &["route"],
-        )?;
-        add(Box::new(request_duration.clone()))?;
+        let durations = seconds(
+            "fer_http_request_duration_seconds",
+            "Time from a request's head to its answer's head, by matched route.",
+        );
+        let request_duration = register(&registry, HistogramVec::new(durations, &["route"]))?;
         for RouteSeries {
             route,
-            methods,
+            method,
             statuses,
         } in routes
         {
             request_duration.get_metric_with_label_values(&[route])?;
-            for method in &methods {
-                for status in &statuses {
-                    requests.get_metric_with_label_values(&[
-                        route,
-                        method_label(method),
-                        &status.to_string(),
-                    ])?;
-                }
+            for status in statuses {
+                let labels = [route, method_label(&method), &status.to_string()];
+                requests.get_metric_with_label_values(&labels)?;
             }
         }
 
@@ -136,22 +117,16 @@ impl Metrics {
         for result in ["success", "failure"] {
             reloads.get_metric_with_label_values(&[result])?;
         }
-        let faces = IntCounter::new("fer_faces_total", "Faces found in photos.")?;
-        add(Box::new(faces.clone()))?;
         let build_info = gauges(
             "fer_build_info",
             "1; the labels say what is running.",
             &["version", "cuda"],
         )?;
-        let cuda = if crate::engine::cuda_linked() {
-            "true"
-        } else {
-            "false"
-        };
+        let cuda = fer_engine::cuda_linked().to_string();
         build_info
-            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), cuda])?
+            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), &cuda])?
             .set(1);
-        add(Box::new(ProcessCollector::for_self()))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
 
         Ok(Self {
             in_flight: gauge(
@@ -162,25 +137,27 @@ impl Metrics {
                 "fer_http_requests_in_flight_limit",
                 "Requests with work that may be in flight; more are refused.",
             )?,
-            decode: histogram("fer_decode_duration_seconds", "Decoding of one image.", &SECONDS)?,
-            detect: histogram(
+            decode: histogram(seconds("fer_decode_duration_seconds", "Decoding of one image."))?,
+            detect: histogram(seconds(
                 "fer_detect_duration_seconds",
                 "Finding the faces in one decoded photo and cutting them out.",
-                &SECONDS,
+            ))?,
+            faces: register(
+                &registry,
+                IntCounter::new("fer_faces_total", "Faces found in photos."),
             )?,
-            faces,
-            queue: histogram(
+            queue: histogram(seconds(
                 "fer_queue_duration_seconds",
                 "Wait of one face for a worker.",
-                &SECONDS,
-            )?,
-            inference: histogram(
+            ))?,
+            inference: histogram(seconds(
                 "fer_inference_duration_seconds",
                 "One batch through the network.",
-                &SECONDS,
-            )?,
+            ))?,
             queue_depth: gauge("fer_queue_depth", "Faces waiting for a worker.")?,
-            batch_size: histogram("fer_batch_size", "Faces in a batch.", &BATCH)?,
+            batch_size: histogram(
+                HistogramOpts::new("fer_batch_size", "Faces in a batch.").buckets(BATCH.to_vec()),
+            )?,
             model_info: gauges(
                 "fer_model_info",
                 "1; the labels say which model is in service and how it is run.",
@@ -202,12 +179,10 @@ impl Metrics {
         self.request_duration.with_label_values(&[route]).observe(seconds);
     }
 
-    /// Counts a refused request or image.
     pub(crate) fn reject(&self, reason: Rejected) {
         self.rejected.with_label_values(&[reason.label()]).inc();
     }
 
-    /// Counts a classified face.
     pub(crate) fn predicted(&self, emotion: Emotion) {
         if let Some(counter) = self.predictions.get(emotion.index()) {
             counter.inc();
@@ -220,7 +195,6 @@ impl Metrics {
         self.faces.inc_by(faces as u64);
     }
 
-    /// Counts an attempt to load another model folder.
     pub(crate) fn reloaded(&self, success: bool) {
         let result = if success { "success" } else { "failure" };
         self.reloads.with_label_values(&[result]).inc();
@@ -255,7 +229,7 @@ mod tests {
     fn routes() -> [RouteSeries; 1] {
         [RouteSeries {
             route: "/predict",
-            methods: vec![Method::POST],
+            method: Method::POST,
             statuses: vec![503],
         }]
     }

@@ -29,7 +29,6 @@ const RETRY: Duration = Duration::from_millis(20);
 /// bodies that never arrive would otherwise keep their connections and evict those of clients about to send a request.
 const BODY_GRACE: Duration = Duration::from_secs(5);
 
-/// Admits connections up to a limit.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     permits: Arc<Semaphore>,
@@ -55,9 +54,7 @@ pub(crate) struct Connection {
 
 #[derive(Debug, Default)]
 struct Activity {
-    /// There has been a request.
     had_request: bool,
-    /// Requests in flight.
     requests: usize,
     /// Those of them that wait for their bodies.
     awaiting: usize,
@@ -128,7 +125,6 @@ impl ConnectionLimit {
 }
 
 impl Connection {
-    /// Marks a request as in flight.
     pub(crate) fn request(self: &Arc<Self>) -> RequestGuard {
         let mut activity = self.activity.lock();
         activity.had_request = true;
@@ -149,7 +145,6 @@ impl Connection {
         }
     }
 
-    /// Whether it has ever sent a request's head.
     pub(crate) fn had_request(&self) -> bool {
         self.activity.lock().had_request
     }
@@ -255,7 +250,6 @@ impl RequestState {
     }
 }
 
-/// Observes the request's body.
 struct BodyWait {
     request: Arc<RequestState>,
     pending: bool,

@@ -11,7 +11,7 @@ use crate::support::{Answer, Server, model};
 
 #[tokio::test]
 async fn every_operation_is_served_and_every_route_is_described() {
-    let routed: BTreeSet<_> = fer_serve::http::routes()
+    let routed: BTreeSet<_> = fer_serve::routes()
         .iter()
         .map(|route| {
             let statuses: BTreeSet<_> = route.statuses.iter().map(u16::to_string).collect();

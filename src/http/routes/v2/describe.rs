@@ -6,17 +6,16 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use fer_engine::emotion::CLASSES;
 use serde_json::{Value, json};
 
 use super::{INPUT, Names, OUTPUT, check_names};
 use crate::{
     app::App,
-    emotion::CLASSES,
     http::{problem::Problem, readiness},
     loaded_model::LoadedModel,
 };
 
-/// Name, version, extensions.
 pub(crate) async fn server() -> Json<Value> {
     Json(json!({
         "name": env!("CARGO_PKG_NAME"),
@@ -25,12 +24,10 @@ pub(crate) async fn server() -> Json<Value> {
     }))
 }
 
-/// 200 while the server is live, as for `/livez`.
 pub(crate) async fn live(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     readiness::live(&app).map(|()| Json(json!({"live": true})))
 }
 
-/// 200 while the server is ready, as for `/readyz`.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     readiness::ready(&app).map(|()| Json(json!({"ready": true})))
 }

@@ -8,6 +8,11 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use fer_engine::{
+    Manifest,
+    emotion::{CLASSES, Probabilities},
+};
+use fer_image::Face;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,15 +23,12 @@ use super::{
 };
 use crate::{
     app::App,
-    emotion::{CLASSES, Probabilities},
-    engine::Manifest,
     http::{
         job::{self, Job},
         parse,
         problem::{Failure, Problem},
         timing::Timing,
     },
-    image::Face,
     pipeline::{EncodedImage, Session},
 };
 

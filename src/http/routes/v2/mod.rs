@@ -1,12 +1,5 @@
 //! The Open Inference Protocol, version 2, as the clients of KServe and Triton speak it.
 //!
-//! | part | what |
-//! | --- | --- |
-//! | [`describe`] | metadata, health, configuration |
-//! | [`request`] | the body of `infer` → images or gray tensors |
-//! | [`tensor`] | the values of one input tensor |
-//! | [`infer`] | `POST …/infer` |
-//!
 //! One input, `image`: `BYTES` `[N]` (image files), or `UINT8` or `FP32` `[N,1,48,48]` (gray values 0–255). One output,
 //! `probabilities`: `FP32` `[N,7]`, in label order. Images are handled as on `/predict`; gray values are rounded to the
 //! bytes of a decoded image, so there is one preprocessing. A fault of one image fails the whole request, since a tensor
@@ -20,12 +13,11 @@ pub(crate) mod tensor;
 use std::collections::HashMap;
 
 use axum::extract::Path;
+use fer_engine::Manifest;
 
-use crate::{engine::Manifest, http::problem::Problem};
+use crate::http::problem::Problem;
 
-/// Name of the input tensor.
 const INPUT: &str = "image";
-/// Name of the output tensor.
 const OUTPUT: &str = "probabilities";
 
 /// The variables of a path under `/v2/models/{name}`.

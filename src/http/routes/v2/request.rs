@@ -35,7 +35,6 @@ struct Body<'a> {
     inputs: Vec<InputTensor<'a>>,
     #[serde(default)]
     outputs: Vec<OutputTensor>,
-    #[serde(default)]
     parameters: Option<RequestParameters>,
 }
 
@@ -46,7 +45,6 @@ struct InputTensor<'a> {
     shape: Vec<i64>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(default)]
     parameters: Option<InputParameters>,
 }
 
@@ -60,7 +58,6 @@ struct InputParameters {
 #[derive(Deserialize)]
 struct OutputTensor {
     name: String,
-    #[serde(default)]
     parameters: Option<OutputParameters>,
 }
 
@@ -188,7 +185,6 @@ fn refused<T>(detail: impl Into<Cow<'static, str>>) -> Result<T, Problem> {
     Err(Problem::bad_tensor(detail))
 }
 
-/// The start of a client's text, for a message.
 fn shortened(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(at, _)| &text[..at])
 }

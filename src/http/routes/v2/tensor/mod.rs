@@ -3,14 +3,11 @@
 use std::{borrow::Cow, fmt};
 
 use bytes::{Buf, Bytes};
+use fer_image::{Face, PIXELS, SIDE};
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{
-    http::problem::Problem,
-    image::{Face, PIXELS, SIDE},
-    pipeline::EncodedImage,
-};
+use crate::{http::problem::Problem, pipeline::EncodedImage};
 
 /// Element types the input may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +180,10 @@ impl<T> Flat<'_, T> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Flat<'_, f64> {
+impl<'de, 'a, T> DeserializeSeed<'de> for Flat<'a, T>
+where
+    Flat<'a, T>: Visitor<'de, Value = ()>,
+{
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -215,14 +215,6 @@ impl<'de> Visitor<'de> for Flat<'_, f64> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element_seed(Flat(&mut *self.0, self.1))?.is_some() {}
         Ok(())
-    }
-}
-
-impl<'de: 'a, 'a> DeserializeSeed<'de> for Flat<'_, Cow<'a, str>> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
     }
 }
 

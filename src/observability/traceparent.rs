@@ -5,9 +5,12 @@ use axum::http::HeaderMap;
 /// A valid `traceparent`: `00-<trace, 32 hex>-<parent, 16 hex>-<flags, 2 hex>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TraceParent {
-    trace: String,
-    parent: String,
-    flags: u8,
+    /// 32 lower-case hexadecimal digits, not all 0.
+    pub(crate) trace_id: String,
+    /// The caller's span: 16 lower-case hexadecimal digits, not all 0.
+    pub(crate) span_id: String,
+    /// Whether the caller may have recorded its span.
+    pub(crate) sampled: bool,
 }
 
 impl TraceParent {
@@ -27,32 +30,18 @@ impl TraceParent {
         let good =
             framed && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && some(trace) && some(parent);
         good.then(|| Self {
-            trace: trace.to_owned(),
-            parent: parent.to_owned(),
-            flags: u8::from_str_radix(flags, 16).unwrap_or_default(),
+            trace_id: trace.to_owned(),
+            span_id: parent.to_owned(),
+            sampled: u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1),
         })
-    }
-
-    /// 32 lower-case hexadecimal digits.
-    pub(crate) fn trace_id(&self) -> &str {
-        &self.trace
-    }
-
-    /// 16 lower-case hexadecimal digits: the caller's span.
-    pub(crate) fn parent_id(&self) -> &str {
-        &self.parent
-    }
-
-    /// Whether the caller may have recorded its span.
-    pub(crate) const fn sampled(&self) -> bool {
-        self.flags & 1 == 1
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use axum::http::HeaderValue;
+
+    use super::*;
 
     #[test]
     fn a_parent_is_read_or_ignored() {
@@ -64,11 +53,11 @@ mod tests {
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
         let good = read(&format!("00-{id}-00f067aa0ba902b7-01")).unwrap();
         assert_eq!(
-            (good.trace_id(), good.parent_id(), good.sampled()),
+            (&*good.trace_id, &*good.span_id, good.sampled),
             (id, "00f067aa0ba902b7", true)
         );
         let later = read(&format!("01-{id}-00f067aa0ba902b7-02-more")).unwrap();
-        assert_eq!((later.trace_id(), later.sampled()), (id, false));
+        assert_eq!((&*later.trace_id, later.sampled), (id, false));
         for bad in [
             String::new(),
             id.to_owned(),

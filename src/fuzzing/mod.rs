@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
+use fer_image::{PIXELS, fuzzing::LIMITS};
 
 use crate::{
     http::{
@@ -9,7 +10,6 @@ use crate::{
         problem::Problem,
         routes::v2::{request, tensor::Input},
     },
-    image::{PIXELS, fuzzing::LIMITS},
     pipeline::EncodedImage,
 };
 
@@ -24,11 +24,7 @@ const MAX_IMAGES: usize = 64;
 /// # Panics
 /// If it yields more images than allowed, images that are not of the body, or if the parser waits.
 pub fn multipart(bytes: &[u8]) {
-    let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
-    let (kind, body) = (
-        bytes.get(..end).unwrap_or_default(),
-        bytes.get(end + 1..).unwrap_or_default(),
-    );
+    let (kind, body) = split_line(bytes);
     let Ok(value) = HeaderValue::from_bytes(kind) else {
         return;
     };
@@ -65,10 +61,9 @@ pub fn json(bytes: &[u8]) {
 /// # Panics
 /// If it yields more images or faces than allowed, or more bytes than were sent.
 pub fn infer(bytes: &[u8]) {
-    let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
-    let body = bytes.get(end + 1..).unwrap_or_default();
+    let (length, body) = split_line(bytes);
     let mut headers = HeaderMap::new();
-    match HeaderValue::from_bytes(bytes.get(..end).unwrap_or_default()) {
+    match HeaderValue::from_bytes(length) {
         Ok(value) if value.is_empty() => {}
         Ok(value) => drop(headers.insert(request::JSON_LENGTH, value)),
         Err(_) => return,
@@ -86,6 +81,12 @@ pub fn infer(bytes: &[u8]) {
         }
         Err(problem) => brief(&problem),
     }
+}
+
+/// The first line and what follows it.
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = bytes.splitn(2, |b| *b == b'\n');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 fn list(images: &Images) -> &[EncodedImage] {
