@@ -21,7 +21,8 @@ use admission::InFlightLimit;
 pub use routes::table::{Route, routes};
 pub(crate) use routes::{
     admin,
-    table::{Port, Ports, series},
+    port::Port,
+    table::{Ports, series},
 };
 
 /// The routes of a port in their layers.

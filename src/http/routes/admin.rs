@@ -10,7 +10,7 @@ use axum::{
 use fer_engine::EngineInfo;
 use serde::Serialize;
 
-use super::table::Port;
+use super::port::Port;
 use crate::{
     app::App,
     http::{problem::Problem, types::ModelRef},

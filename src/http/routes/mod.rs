@@ -6,6 +6,7 @@ pub(crate) mod contract;
 pub(crate) mod faces;
 pub(crate) mod health;
 pub(crate) mod model;
+pub(crate) mod port;
 pub(crate) mod predict;
 pub(crate) mod table;
 pub(crate) mod v2;

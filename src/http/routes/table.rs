@@ -9,7 +9,7 @@ use axum::{
     routing::{self, MethodRouter},
 };
 
-use super::{admin, console, contract, faces, health, model, predict, v2};
+use super::{admin, console, contract, faces, health, model, port::Port, predict, v2};
 use crate::{
     app::App,
     observability::metrics::{ROUTE_OTHER, RouteSeries},
@@ -52,12 +52,6 @@ pub(crate) enum Ports {
     Main,
     Admin,
     Both,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Port {
-    Main,
-    Admin,
 }
 
 const WORK: &[u16] = &[200, 400, 401, 408, 413, 415, 422, 429, 500, 503, 504];

@@ -10,8 +10,9 @@ use std::{
 };
 
 pub use manifest::{FileEntry, InputSpec, Manifest, write_json};
-pub use provenance::Provenance;
-pub use record::{Best, Case, ClassScores, Kept, Robustness, Rows, ScoreReport, Scores, Section, Training};
+pub use record::{
+    Best, Case, ClassScores, Kept, Provenance, Robustness, Rows, ScoreReport, Scores, Section, Training,
+};
 
 use crate::EngineError;
 

@@ -2,19 +2,8 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::{FILE_MANIFEST, FILE_SAFETENSORS, FileEntry, Manifest};
+use super::{FILE_MANIFEST, FILE_SAFETENSORS, FileEntry, Manifest, Provenance};
 use crate::EngineError;
-
-/// A file of weights that a training run started from or learned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// Name and version of the model if its `model.json` is next to the weights, else the file's name.
-    pub name: String,
-    /// SHA-256 of the file, lower-case hex.
-    pub sha256: String,
-}
 
 impl Provenance {
     /// Of a file of weights.

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, ops::Deref};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::{Map, Value};
 
-use super::Provenance;
 use crate::emotion::{CLASSES, Emotion};
 
 /// A JSON object with the fields this version does not know, which are kept when it is written again.
@@ -194,6 +193,15 @@ pub struct Robustness {
     /// Fields this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// A file of weights that a training run started from or learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name and version of the model if its `model.json` is next to the weights, else the file's name.
+    pub name: String,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
 }
 
 /// What one change costs.
