@@ -88,29 +88,40 @@ async fn reload(app: &Arc<App>, tls: Option<Arc<Tls>>) -> Result {
     let (keys, tls) = tokio::task::spawn_blocking(read)
         .await
         .map_err(|panic| ReloadError::Panic(panic.to_string()))?;
-    let mut reject = |new: &str, old: &str, error: &dyn Display, public: String| {
-        tracing::error!(error = error.to_string(), "the new {new}; the old {old}");
-        rejected.push(format!("the {new} and the old {old}: {public}"));
+    // Whole sentences at the call sites, so that a search for a log line finds it.
+    let mut reject = |line: &str, error: &dyn Display, detail: String| {
+        tracing::error!(error = error.to_string(), "{line}");
+        rejected.push(detail);
     };
     match tls {
         None => {}
         Some(Ok(())) => tracing::info!("certificate and key read again"),
-        Some(Err(error)) => reject("certificate was refused", "one stays", &error, error.public()),
+        Some(Err(error)) => reject(
+            "the new certificate was refused; the old one stays",
+            &error,
+            format!(
+                "the certificate was refused and the old one stays: {}",
+                error.public()
+            ),
+        ),
     }
     match keys {
         Ok(None) => {}
         Ok(Some(keys)) => tracing::info!(keys, "API keys read again"),
         Err(error) => reject(
-            "API keys were refused",
-            "ones stay",
+            "the new API keys were refused; the old ones stay",
             &error,
-            format!("the file {error}"),
+            format!("the API keys were refused and the old ones stay: the file {error}"),
         ),
     }
     let model = load(Arc::clone(app)).await;
     app.metrics.reloaded(model.is_ok());
     if let Err(error) = &model {
-        reject("model was refused", "one goes on", error, public(error));
+        reject(
+            "the new model was refused; the old one goes on",
+            error,
+            format!("the model was refused and the old one goes on: {}", public(error)),
+        );
     }
     match model {
         Ok(model) if rejected.is_empty() => Ok(model),
