@@ -301,3 +301,54 @@ async fn a_refusal_does_not_wait_for_the_body() {
     let body = body.collect().await.unwrap().to_bytes().to_vec();
     Answer::checked(&post, "/nowhere", parts.status, parts.headers, body).problem(404, "not_found");
 }
+
+/// What comes on a new connection after these bytes: the status, and the body.
+async fn asked(server: &Server, head: &str) -> (u16, String) {
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(head).await;
+    raw.unchecked().await
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let folder = model::tiny();
+    let server = Server::start(folder.path(), &[]).await;
+    for path in ["/livez", "/predict", "/nowhere", "/v2"] {
+        for (hosts, words) in [
+            ("", "must have the header Host"),
+            ("host: a\r\nhost: b\r\n", "no more than one"),
+            ("host: a\r\nHost: a\r\n", "no more than one"),
+        ] {
+            let (status, body) = asked(&server, &format!("GET {path} HTTP/1.1\r\n{hosts}\r\n")).await;
+            assert_eq!(status, 400, "{path} {hosts:?}: {body}");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["code"], "bad_request");
+            assert!(body["detail"].as_str().unwrap().contains(words), "{body}");
+            assert!(body["request_id"].is_string(), "{body}");
+        }
+        let (status, body) = asked(
+            &server,
+            &format!("GET {path} HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n"),
+        )
+        .await;
+        assert_eq!(status, 400, "{body}");
+    }
+    for request in [
+        "GET /livez HTTP/1.0\r\n\r\n",
+        "GET /livez HTTP/1.0\r\nhost: a\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nhost:\r\n\r\n",
+        "GET http://elsewhere/livez HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
+        let (status, body) = asked(&server, request).await;
+        assert_eq!(status, 200, "{request}: {body}");
+    }
+    // The body of what is refused is discarded behind the answer, and the connection goes on.
+    let mut raw = Raw::connect(server.address).await;
+    raw.send("POST /predict HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc")
+        .await;
+    raw.answer(&Method::POST, "/predict")
+        .await
+        .problem(400, "bad_request");
+    raw.send(raw::head(&Method::GET, "/livez", &[])).await;
+    assert_eq!(raw.answer(&Method::GET, "/livez").await.status, 200);
+}
