@@ -338,3 +338,47 @@ async fn other_methods_are_refused_with_what_is_allowed() {
         assert_eq!(answer.header("allow"), allowed, "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_an_answer_repeats_of_a_request_is_short() {
+    let model = model::tiny();
+    let server = Server::start(model.path(), &[]).await;
+    let with_id = |bytes: usize| {
+        let mut body = request("BYTES", &json!([1]), &json!([base64(&pictures::face_png(0.0))]));
+        body["id"] = "x".repeat(bytes).into();
+        body
+    };
+    assert_eq!(infer(&server, &with_id(256)).await.ok()["id"], "x".repeat(256));
+    let long = "x".repeat(1 << 16);
+    let mut refused = vec![
+        infer(&server, &with_id(257)).await,
+        infer(&server, &with_id(15 << 20)).await,
+        infer(&server, &request(&long, &json!([1]), &json!([""]))).await,
+        infer(&server, &request("BYTES", &json!(vec![1; 1 << 16]), &json!([""]))).await,
+        server.predict(&format!("text/{}", &long[..8000]), "x").await,
+        server.predict_json(&json!({ "images": long })).await,
+        server.predict_json(&json!({ &*long: 1 })).await,
+    ];
+    let queries = [
+        format!("/predict?crop={}", &long[..8000]),
+        format!("/faces?{}=1", &long[..8000]),
+    ];
+    for query in queries {
+        refused.push(server.send(server.request(Method::POST, &query)).await);
+    }
+    for answer in refused {
+        let status = answer.status.as_u16();
+        assert!(
+            matches!(status, 400 | 415) && answer.body.len() < 4096,
+            "{answer:?}"
+        );
+    }
+    let body = infer(&server, &with_id(257)).await.problem(400, "bad_request");
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`id` has 257 bytes; it must have at most 256"),
+        "{body}"
+    );
+}

@@ -12,12 +12,18 @@ use super::{
     tensor::{Datatype, Input, from_bytes, from_json},
 };
 use crate::{
-    http::{parse::json_object, problem::Problem},
+    http::{
+        parse::{First, Text, json_object},
+        problem::Problem,
+    },
     pipeline::EncodedImage,
 };
 
 /// The header with the number of bytes of the body that are JSON.
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
+
+/// Most bytes of `id` and of a tensor's name.
+const NAME_MAX: usize = 256;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Infer {
@@ -28,36 +34,43 @@ pub(crate) struct Infer {
     pub(crate) binary: bool,
 }
 
+/// Lists keep one element more than a request may have, and strings borrow: what a body takes in memory stays near its size.
 #[derive(Deserialize)]
 struct Body<'a> {
-    id: Option<String>,
     #[serde(borrow)]
-    inputs: Vec<InputTensor<'a>>,
-    #[serde(default)]
-    outputs: Vec<OutputTensor>,
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    inputs: First<InputTensor<'a>, 2>,
+    #[serde(borrow, default)]
+    outputs: First<OutputTensor<'a>, 2>,
     parameters: Option<RequestParameters>,
 }
 
 #[derive(Deserialize)]
 struct InputTensor<'a> {
-    name: String,
-    datatype: String,
-    shape: Vec<i64>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    datatype: Text<'a>,
+    shape: First<i64, 5>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    parameters: Option<InputParameters>,
+    #[serde(borrow)]
+    parameters: Option<InputParameters<'a>>,
 }
 
 /// Other parameters are ignored, as the protocol requires.
 #[derive(Default, Deserialize)]
-struct InputParameters {
+struct InputParameters<'a> {
     binary_data_size: Option<usize>,
-    content_type: Option<String>,
+    #[serde(borrow)]
+    content_type: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-struct OutputTensor {
-    name: String,
+struct OutputTensor<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
     parameters: Option<OutputParameters>,
 }
 
@@ -104,21 +117,33 @@ pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Inf
     }
     let (head, tail) = (body.slice(..length), body.slice(length..));
     let asked: Body<'_> = json_object(&head, "an inference request of the Open Inference Protocol")?;
-    let [tensor] = &asked.inputs[..] else {
+    if let Some(reason) = asked.id.as_ref().and_then(|id| too_long("id", id)) {
+        return Err(Problem::bad_request(reason));
+    }
+    let [tensor] = &asked.inputs.kept[..] else {
         return refused(format!(
             "there are {} inputs; this model takes one, {INPUT:?}",
-            asked.inputs.len()
+            asked.inputs.total
         ));
     };
-    if tensor.name != INPUT {
-        let name = shortened(&tensor.name);
+    if let Some(reason) = too_long("name", &tensor.name) {
+        return refused(format!("the input's {reason}"));
+    }
+    if tensor.name.0 != INPUT {
+        let name = &tensor.name.0;
         return refused(format!("there is no input {name:?}; this model takes {INPUT:?}"));
     }
     let binary = binary_output(&asked)?;
-    let datatype = Datatype::named(shortened(&tensor.datatype))?;
-    let n = datatype.count(&tensor.shape, max)?;
+    let datatype = Datatype::named(shortened(&tensor.datatype.0))?;
+    if tensor.shape.total > tensor.shape.kept.len() {
+        let dimensions = tensor.shape.total;
+        return refused(format!(
+            "the shape has {dimensions} dimensions; it must have one for BYTES, and else four"
+        ));
+    }
+    let n = datatype.count(&tensor.shape.kept, max)?;
     let parameters = tensor.parameters.as_ref();
-    let content_type = parameters.and_then(|p| p.content_type.as_deref());
+    let content_type = parameters.and_then(|p| p.content_type.as_ref().map(|t| &*t.0));
     if let Some(other) = content_type
         && other != "base64"
         && datatype == Datatype::Bytes
@@ -146,7 +171,7 @@ pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Inf
         (None, None) => return refused("the input has neither `data` nor `binary_data_size`"),
     };
     Ok(Infer {
-        id: asked.id,
+        id: asked.id.map(|id| id.0.into_owned()),
         input,
         binary,
     })
@@ -159,9 +184,9 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
         .as_ref()
         .and_then(|p| p.binary_data_output)
         .unwrap_or(false);
-    match &asked.outputs[..] {
+    match &asked.outputs.kept[..] {
         [] => Ok(of_all),
-        [output] if output.name == OUTPUT => {
+        [output] if output.name.0 == OUTPUT => {
             let parameters = output.parameters.as_ref();
             if parameters.and_then(|p| p.classification).is_some_and(|k| k > 0) {
                 return refused(
@@ -170,19 +195,25 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
             }
             Ok(parameters.and_then(|p| p.binary_data).unwrap_or(of_all))
         }
-        [output] => {
-            let name = shortened(&output.name);
-            refused(format!("there is no output {name:?}; this model has {OUTPUT:?}"))
-        }
-        many => refused(format!(
+        [output] => match (too_long("name", &output.name), &output.name.0) {
+            (Some(reason), _) => refused(format!("the output's {reason}")),
+            (None, name) => refused(format!("there is no output {name:?}; this model has {OUTPUT:?}")),
+        },
+        _ => refused(format!(
             "{} outputs are asked for; this model has one, {OUTPUT:?}",
-            many.len()
+            asked.outputs.total
         )),
     }
 }
 
 fn refused<T>(detail: impl Into<Cow<'static, str>>) -> Result<T, Problem> {
     Err(Problem::bad_tensor(detail))
+}
+
+/// What is wrong with the length of a string that the answer, or a message, repeats.
+fn too_long(what: &str, text: &Text<'_>) -> Option<String> {
+    let bytes = text.0.len();
+    (bytes > NAME_MAX).then(|| format!("`{what}` has {bytes} bytes; it must have at most {NAME_MAX}"))
 }
 
 fn shortened(text: &str) -> &str {
@@ -259,6 +290,55 @@ mod tests {
                 .1
                 .contains("bytes follow")
         );
+    }
+
+    #[test]
+    fn strings_that_an_answer_repeats_and_lists_have_a_bound() {
+        let image = r#""datatype":"BYTES","shape":[1],"data":["YQ=="]"#;
+        let id = |bytes: usize| {
+            format!(
+                r#"{{"id":"{}","inputs":[{{"name":"image",{image}}}]}}"#,
+                "x".repeat(bytes)
+            )
+        };
+        let infer = parse(&Bytes::from(id(256)), None, 64).unwrap();
+        assert_eq!(infer.id.map(|id| id.len()), Some(256));
+        let ten = |element: &str| [element; 10].join(",");
+        let (long, one) = ("ä".repeat(129), format!(r#"{{"name":"image",{image}}}"#));
+        for (body, words) in [
+            (id(257), "`id` has 257 bytes; it must have at most 256"),
+            (id(1 << 20), "`id` has 1048576 bytes"),
+            (
+                format!(r#"{{"inputs":[{{"name":"{long}",{image}}}]}}"#),
+                "the input's `name` has 258 bytes; it must have at most 256",
+            ),
+            (
+                format!(r#"{{"inputs":[{one}],"outputs":[{{"name":"{long}"}}]}}"#),
+                "the output's `name` has 258 bytes; it must have at most 256",
+            ),
+            (format!(r#"{{"inputs":[{}]}}"#, ten(&one)), "there are 10 inputs"),
+            (
+                format!(
+                    r#"{{"inputs":[{one}],"outputs":[{}]}}"#,
+                    ten(r#"{"name":"probabilities"}"#)
+                ),
+                "10 outputs are asked for",
+            ),
+            (
+                format!(
+                    r#"{{"inputs":[{{"name":"image","datatype":"BYTES","shape":[{}],"data":[]}}]}}"#,
+                    ten("1")
+                ),
+                "the shape has 10 dimensions",
+            ),
+            (format!(r#"{{"inputs":[{one}],"outputs":null}}"#), "null"),
+        ] {
+            let (status, detail) = problem_of(&body, None);
+            assert!(
+                status == 400 && detail.contains(words),
+                "{words}: {status} {detail}"
+            );
+        }
     }
 
     #[test]
