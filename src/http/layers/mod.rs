@@ -25,7 +25,7 @@ use axum::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::{CompressionLayer, predicate::SizeAbove},
+    compression::{CompressionLayer, CompressionLevel, predicate::SizeAbove},
     cors::{AllowOrigin, CorsLayer},
 };
 
@@ -66,7 +66,7 @@ pub(super) fn of_all(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     let inner = routes
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)));
+        .layer(compression());
     let shared = match cors(&app.config.access.cors_origins) {
         Some(cors) => inner.layer(cors),
         None => inner,
@@ -75,6 +75,14 @@ pub(super) fn of_all(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
         .layer(from_fn(host::host))
         .layer(from_fn_with_state(Arc::clone(&app), observe::observe))
         .with_state(app)
+}
+
+/// Async threads compress, piece by piece as the connection takes them: at the fastest level the longest answer, 1.1 MB for
+/// 64 × 64 faces, takes 13 ms (70 ms at the usual one) after seconds of work on other threads.
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(1024))
 }
 
 /// The CORS layer for these origins; none if there are none.
