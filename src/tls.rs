@@ -1,12 +1,12 @@
 //! TLS on the main port: rustls with a certificate and key from files, which are read again on reload.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
+use fer_engine::files::{self, ReadError};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -18,14 +18,17 @@ use tokio_rustls::{
 
 use crate::config::AccessArgs;
 
+/// Longest file that is read, in bytes.
+const FILE_MAX: u64 = 4 << 20;
+
 /// Why certificate and key cannot be used. No message contains anything of the key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error("{flag} {path}: cannot be read: {source}")]
+    #[error("{flag} {path}: {source}")]
     Read {
         flag: &'static str,
         path: PathBuf,
-        source: io::Error,
+        source: ReadError,
     },
     #[error("{flag} {path}: {reason}")]
     Content {
@@ -42,7 +45,12 @@ impl TlsError {
     /// The message for clients: without the folder.
     pub(crate) fn public(&self) -> String {
         match self {
-            Self::Read { flag, .. } => format!("the file of {flag} cannot be read"),
+            Self::Read {
+                flag,
+                source: ReadError::Io(_),
+                ..
+            } => format!("the file of {flag} cannot be read"),
+            Self::Read { flag, source, .. } => format!("the file of {flag} {source}"),
             Self::Content { flag, reason, .. } => format!("the file of {flag} {reason}"),
             Self::Rustls(rustls::Error::InconsistentKeys(_)) => {
                 "the key of --tls-key is not that of the certificate in --tls-cert".to_owned()
@@ -86,7 +94,7 @@ impl Tls {
 
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let bytes = |flag, path: &Path| {
-        fs::read(path).map_err(|source| TlsError::Read {
+        files::read(path, FILE_MAX).map_err(|source| TlsError::Read {
             flag,
             path: path.to_owned(),
             source,

@@ -1,12 +1,8 @@
 //! API keys, read from a file. Only their digests stay in memory.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fmt, os::unix::fs::PermissionsExt, path::Path};
 
+use fer_engine::files::{self, ReadError};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -14,6 +10,8 @@ use subtle::{Choice, ConstantTimeEq};
 const FILE_MAX: u64 = 4 << 20;
 /// Longest key, in bytes.
 const KEY_MAX: usize = 512;
+/// The permission of users who are neither the owner nor of the group.
+const WRITABLE_BY_OTHERS: u32 = 0o002;
 /// A shorter key is accepted with a warning.
 const KEY_SHORT: usize = 16;
 
@@ -22,10 +20,8 @@ pub(crate) type Digest = [u8; 32];
 /// Why a file of keys is refused. No message holds anything of a key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeysError {
-    #[error("cannot be read: {0}")]
-    Read(#[from] io::Error),
-    #[error("has more than {FILE_MAX} bytes")]
-    TooLong,
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("is not UTF-8 text")]
     NotText,
     #[error("line {line}: {reason}")]
@@ -49,13 +45,16 @@ impl fmt::Debug for ApiKeys {
 
 impl ApiKeys {
     /// Reads a file: one key on each line, in visible ASCII characters; blank lines and comments (`#`) are skipped. A
-    /// file without a key is an error.
+    /// file without a key is an error. Warns of a file that every user of the machine can write.
     pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_MAX {
-            return Err(KeysError::TooLong);
+        let (file, metadata) = files::open(path, FILE_MAX)?;
+        if metadata.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
+            tracing::warn!(
+                file = %path.display(),
+                "every user of this machine can write the file of API keys; take that right away (chmod o-w)"
+            );
         }
+        let bytes = files::read_opened(file, &metadata, FILE_MAX)?;
         Self::parse(std::str::from_utf8(&bytes).map_err(|_| KeysError::NotText)?)
     }
 

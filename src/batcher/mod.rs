@@ -5,15 +5,15 @@
 //! faces a free worker takes and is pure; [`worker`] carries it out.
 
 mod policy;
+mod shared;
 mod stuck;
 mod worker;
 
 pub(crate) use policy::Policy;
+pub(crate) use shared::{BatcherError, BatcherOptions, Classified, EngineFactory, StartError};
 pub(crate) use worker::run_engine;
 
 use std::{
-    collections::VecDeque,
-    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -23,111 +23,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fer_engine::{Classifier, EngineError, EngineInfo, emotion::Probabilities};
+use fer_engine::EngineInfo;
 use fer_image::Face;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::observability::metrics::{Metrics, Rejected};
+use shared::{Job, Shared};
 use stuck::EngineWatch;
 use worker::Worker;
-
-type Engine = Box<dyn Classifier>;
-
-/// Builds an engine on the calling thread, and sets that thread up for it.
-pub(crate) type EngineFactory = dyn Fn() -> Result<Engine, EngineError> + Send + Sync;
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BatcherOptions {
-    /// Worker threads, each with an engine of its own.
-    pub(crate) workers: NonZeroUsize,
-    pub(crate) policy: Policy,
-    /// Most faces that wait; one more is refused.
-    pub(crate) queue: usize,
-}
-
-/// The answer for one face and where its time went.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Classified {
-    pub(crate) probabilities: Probabilities,
-    /// Wait for a worker.
-    pub(crate) queue: Duration,
-    /// The batch's time in the engine.
-    pub(crate) infer: Duration,
-    /// Faces in that batch.
-    pub(crate) batch: usize,
-}
-
-/// Why a face was not classified.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BatcherError {
-    #[error("the queue is full")]
-    QueueFull,
-    #[error("the batcher is closed")]
-    Closed,
-    #[error("the deadline passed")]
-    Deadline,
-    /// The engine failed on this batch. The text is for the log.
-    #[error("the engine failed: {0}")]
-    Engine(String),
-}
-
-/// Why a batcher could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An engine could not be built or failed its warm-up.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A worker panicked while it built its engine.
-    #[error("the engine panicked while it was built: {0}")]
-    Panic(String),
-    /// The operating system gave no thread.
-    #[error("cannot start a worker thread: {0}")]
-    Thread(#[source] std::io::Error),
-}
-
-type Reply = oneshot::Sender<Result<Classified, BatcherError>>;
-
-struct Job {
-    face: Face,
-    reply: Reply,
-    queued: Instant,
-    deadline: Instant,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Workers that wait for jobs, each with an engine.
-    idle: usize,
-    closed: bool,
-}
-
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    options: BatcherOptions,
-    metrics: Arc<Metrics>,
-    /// Workers that have an engine.
-    healthy: AtomicUsize,
-}
-
-impl Shared {
-    fn close(&self) {
-        self.queue.lock().closed = true;
-        self.wake.notify_all();
-    }
-}
-
-impl Drop for Shared {
-    /// Jobs are left if the last engine failed while the queue was closed; dropping them ends their waits.
-    fn drop(&mut self) {
-        let left = self.queue.get_mut().jobs.len();
-        self.metrics
-            .queue_depth
-            .sub(i64::try_from(left).unwrap_or(i64::MAX));
-    }
-}
 
 /// The handle. Dropping it closes the queue; the workers finish the queued jobs and end.
 pub(crate) struct Batcher {

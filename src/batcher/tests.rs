@@ -1,8 +1,11 @@
 //! The workers with fake engines. No test here waits for a time to pass: a gate holds an engine until the test opens it.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{
+    num::NonZeroUsize,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 
-use fer_engine::{Logits, emotion::CLASSES};
+use fer_engine::{Classifier, EngineError, Logits, emotion::CLASSES};
 use fer_image::PIXELS;
 
 use super::*;

@@ -9,7 +9,8 @@ use fer_engine::{Classifier, EngineError, EngineInfo, Logits, emotion::Probabili
 use fer_image::{Face, PIXELS};
 
 use super::{
-    BatcherError, Classified, Engine, EngineFactory, Queue, Reply, Shared, StartError, policy::Action,
+    policy::Action,
+    shared::{BatcherError, Classified, Engine, EngineFactory, Queue, Reply, Shared, StartError},
     stuck::EngineWatch,
 };
 use crate::{observability::metrics::Rejected, panics};

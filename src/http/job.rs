@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::Request,
     http::{HeaderValue, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, IntoResponseParts, Response},
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::App,
     loaded_model::LoadedModel,
-    observability::metrics::Rejected,
+    observability::metrics::{Metrics, Rejected},
     pipeline::{EncodedImage, Session},
 };
 
@@ -48,9 +48,10 @@ pub(super) fn ready_model(app: &App) -> Result<Arc<LoadedModel>, Problem> {
 pub(super) struct Job {
     id: Option<RequestId>,
     content_type: Option<HeaderValue>,
-    /// Holds its share of the memory for bodies until the answer is ready.
+    /// Holds its share of the memory for bodies until the answer is ready, and the answer its own until it is written.
     body: Held,
     max_images: usize,
+    metrics: Arc<Metrics>,
     pub(super) session: Session,
 }
 
@@ -79,6 +80,7 @@ impl Job {
             content_type,
             body,
             max_images: app.config.max_images.get(),
+            metrics: Arc::clone(&app.metrics),
             session: Session {
                 pipeline: Arc::clone(&app.pipeline),
                 model,
@@ -183,10 +185,14 @@ impl Job {
     }
 
     /// The response: one answer as an object, several as a list of that name.
-    pub(super) fn reply<T: Serialize>(self, list: &'static str, answers: Answers<T>) -> Response {
+    pub(super) fn reply<T: Serialize>(
+        self,
+        list: &'static str,
+        answers: Answers<T>,
+    ) -> Result<Response, Problem> {
         let model = ModelRef::from(&self.session.model.manifest);
-        match answers {
-            Answers::One(answer, timing) => (Extension(timing), Json(One { answer, model })).into_response(),
+        let (json, timing) = match answers {
+            Answers::One(answer, timing) => (serde_json::to_vec(&One { answer, model }), timing),
             Answers::Many(answers, timing) => {
                 let list = Many {
                     name: list,
@@ -194,8 +200,25 @@ impl Job {
                     request_id: self.id.as_ref().map_or("", RequestId::as_str),
                     model,
                 };
-                (Extension(timing), Json(list)).into_response()
+                (serde_json::to_vec(&list), timing)
             }
-        }
+        };
+        let json = json.map_err(|e| Problem::internal(e.to_string()))?;
+        let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        self.respond(timing, media, json)
+    }
+
+    /// The response with this body: 503 if it is longer than the request's and there is no memory for it.
+    pub(super) fn respond(
+        self,
+        timing: Timing,
+        headers: impl IntoResponseParts,
+        body: Vec<u8>,
+    ) -> Result<Response, Problem> {
+        let Some(body) = self.body.into_answer(body) else {
+            self.metrics.reject(Rejected::Buffers);
+            return Err(Problem::overloaded());
+        };
+        Ok((Extension(timing), headers, body).into_response())
     }
 }

@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, extract::Request, http::HeaderMap, routing::get};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, request},
+    routing::get,
+};
 use fer_engine::{Classifier, EngineError, EngineInfo, Incumbent, Logits, emotion::CLASSES};
 use fer_image::{Face, PIXELS};
 use http_body_util::BodyExt;
@@ -111,13 +116,21 @@ fn rig(flags: &[&str]) -> Rig {
     }
 }
 
+fn get_at(path: &str) -> request::Builder {
+    Request::get(path).header("host", "x")
+}
+
+fn post_at(path: &str) -> request::Builder {
+    Request::post(path).header("host", "x")
+}
+
 /// A picture whose face has that gray everywhere.
 fn picture(gray: u8) -> Vec<u8> {
     [b"P5 48 48 255\n".as_slice(), &[gray; PIXELS]].concat()
 }
 
 fn post_of(body: Vec<u8>) -> Request {
-    Request::post("/predict")
+    post_at("/predict")
         .header("x-request-id", "it")
         .body(Body::from(body))
         .unwrap()
@@ -168,7 +181,7 @@ async fn failures_of_the_inside_stay_inside() {
     for request in [
         post_of(picture(1)),
         post_of(picture(2)),
-        Request::get("/panic").body(Body::empty()).unwrap(),
+        get_at("/panic").body(Body::empty()).unwrap(),
     ] {
         let (status, code, _) = problem(&rig, request).await;
         assert_eq!((status, code.as_str()), (500, "internal"));
@@ -189,7 +202,7 @@ async fn work_beyond_the_limit_is_refused_at_once() {
     assert_eq!((status, code.as_str()), (503, "overloaded"));
     assert!(headers.contains_key("retry-after"));
     for probe in ["/livez", "/readyz", "/metrics", "/model"] {
-        let request = Request::get(probe).body(Body::empty()).unwrap();
+        let request = get_at(probe).body(Body::empty()).unwrap();
         assert_eq!(
             send(&rig.router, request).await.0,
             200,
@@ -220,7 +233,7 @@ async fn an_answer_that_takes_too_long_is_a_504() {
 async fn a_body_that_never_ends_is_a_408() {
     let rig = rig(&["--body-timeout", "3s"]);
     let (_client, body) = body::testing::fed();
-    let (status, code, headers) = problem(&rig, Request::post("/predict").body(body).unwrap()).await;
+    let (status, code, headers) = problem(&rig, post_at("/predict").body(body).unwrap()).await;
     assert_eq!((status, code.as_str()), (408, "body_timeout"));
     assert_eq!(headers["connection"], "close");
 }
@@ -241,7 +254,7 @@ async fn a_client_that_leaves_is_counted() {
 /// `/livez` fails only while a batch hangs, and recovers if the batch returns after all.
 #[tokio::test]
 async fn a_worker_that_hangs_makes_live_say_no() {
-    let live_at = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let live_at = |path: &str| get_at(path).body(Body::empty()).unwrap();
     let live = || live_at("/livez");
     let patient = rig(&[]);
     let rig = rig(&["--wedge-timeout", "1ms"]);
@@ -279,14 +292,14 @@ async fn without_a_model_only_the_work_is_refused() {
     rig.app.pipeline.swap_model(None);
     for request in [
         post_of(picture(0)),
-        Request::get("/readyz").body(Body::empty()).unwrap(),
-        Request::get("/model").body(Body::empty()).unwrap(),
+        get_at("/readyz").body(Body::empty()).unwrap(),
+        get_at("/model").body(Body::empty()).unwrap(),
     ] {
         let (status, code, _) = problem(&rig, request).await;
         assert_eq!((status, code.as_str()), (503, "not_ready"));
     }
     assert_eq!(
-        send(&rig.router, Request::get("/livez").body(Body::empty()).unwrap())
+        send(&rig.router, get_at("/livez").body(Body::empty()).unwrap())
             .await
             .0,
         200
@@ -297,7 +310,7 @@ async fn without_a_model_only_the_work_is_refused() {
 async fn while_draining_work_goes_on_and_readiness_does_not() {
     let rig = rig(&[]);
     rig.app.drain();
-    let (status, code, headers) = problem(&rig, Request::get("/readyz").body(Body::empty()).unwrap()).await;
+    let (status, code, headers) = problem(&rig, get_at("/readyz").body(Body::empty()).unwrap()).await;
     assert_eq!((status, code.as_str()), (503, "draining"));
     assert_eq!(headers["connection"], "close");
     assert_eq!(send(&rig.router, post_of(picture(0))).await.0, 200);
@@ -312,6 +325,7 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("BREW", "/livez", "GET,HEAD"),
     ] {
         let request = Request::builder()
+            .header("host", "x")
             .method(method)
             .uri(path)
             .body(Body::empty())
@@ -321,6 +335,7 @@ async fn wrong_methods_are_told_the_right_ones() {
         assert_eq!(headers["allow"], allow);
     }
     let request = Request::builder()
+        .header("host", "x")
         .method("OPTIONS")
         .uri("/predict")
         .body(Body::empty())

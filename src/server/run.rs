@@ -53,7 +53,7 @@ pub(crate) fn main(config: Config) -> ! {
             let outcome = runtime.block_on(async {
                 let control = signals()?;
                 let listener = bind("--listen", config.listen).await?;
-                run(listener, config, control).await
+                run(listener, config, control, std::future::ready(())).await
             });
             // A model that is still loading must not delay the end.
             runtime.shutdown_timeout(LAST_GRACE);
@@ -80,8 +80,8 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, Se
         })
 }
 
-/// Serves on `listener`: answers probes at once, loads and warms up the model, is then ready, and ends after
-/// [`Control::Stop`] (or when `control` has no sender left) once it has drained.
+/// Serves on `listener`: answers probes at once, loads and warms up the model (after `load_after`, with which a test holds
+/// it up), is then ready, and ends after [`Control::Stop`] (or when `control` has no sender left) once it has drained.
 ///
 /// # Errors
 /// [`ServeError`] if the device or the model is not available at the start.
@@ -89,14 +89,21 @@ pub async fn run(
     listener: TcpListener,
     config: Config,
     mut control: mpsc::Receiver<Control>,
+    load_after: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let cuda = config.model.device.resolve()?.is_cuda();
     config.log(cuda);
     let (drain_delay, drain_timeout) = (config.drain_delay, config.drain_timeout);
-    let app = Arc::new(App::new(config, Arc::new(Metrics::new(http::series())?), cuda)?);
-    let tls = Tls::configured(&app.config.access)
-        .map_err(io::Error::other)?
-        .map(Arc::new);
+    let mut reload = false;
+    // Files on a dead mount must not make the start deaf to signals.
+    let prepared = tokio::task::spawn_blocking(move || prepare(config, cuda));
+    let (app, tls) = tokio::select! {
+        prepared = prepared => prepared.map_err(io::Error::other)??,
+        () = stop(&mut control, &mut reload) => {
+            tracing::info!("stopped before the server was set up");
+            return Ok(());
+        }
+    };
     let (reloads, requests) = Reloads::channel();
     // Cancelled on drop, too, however this function returns.
     let admin_stop = CancellationToken::new();
@@ -113,9 +120,8 @@ pub async fn run(
         stop_accepting.clone(),
     ));
 
-    let mut reload = false;
     tokio::select! {
-        loaded = load(Arc::clone(&app)) => drop(loaded?),
+        loaded = async { load_after.await; load(Arc::clone(&app)).await } => drop(loaded?),
         () = stop(&mut control, &mut reload) => {
             tracing::info!("stopped before the model was loaded");
             return Ok(());
@@ -158,6 +164,13 @@ pub async fn run(
     let _ = tokio::task::spawn_blocking(move || app.traces.shutdown()).await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Reads the files of keys, certificate and private key, and starts the pools.
+fn prepare(config: Config, cuda: bool) -> Result<(Arc<App>, Option<Arc<Tls>>), ServeError> {
+    let app = App::new(config, Arc::new(Metrics::new(http::series())?), cuda)?;
+    let tls = Tls::configured(&app.config.access).map_err(io::Error::other)?;
+    Ok((Arc::new(app), tls.map(Arc::new)))
 }
 
 /// Serves the routes of a port on its listener until `stop`.

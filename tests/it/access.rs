@@ -179,6 +179,10 @@ async fn a_start_with_a_bad_file_of_keys_fails_and_says_why() {
         }
         assert!(!message.contains("cret"), "{message}");
     }
+    model::replace_by_fifo(&keys.path());
+    let server = Server::start_unready(folder.path(), &["--api-keys", &path]).await;
+    let message = server.ended().await.unwrap_err();
+    assert!(message.contains("is not a regular file"), "{message}");
     let server = Server::start_unready(folder.path(), &["--api-keys", "/no/such/file"]).await;
     let message = server.ended().await.unwrap_err();
     assert!(message.contains("/no/such/file"), "{message}");

@@ -12,8 +12,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn a_server_is_alive_before_it_is_ready() {
-    let late = Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (late, server) = Late::start(&[]).await;
     assert_eq!(server.get("/livez").await.ok(), json!({"status": "live"}));
     for path in ["/readyz", "/healthz", "/model"] {
         let answer = server.get(path).await;
@@ -21,7 +20,7 @@ async fn a_server_is_alive_before_it_is_ready() {
         assert_eq!(answer.header("retry-after"), "1");
     }
     assert_eq!(server.get("/metrics").await.status, 200);
-    late.arrive().await;
+    let _folder = late.arrive();
     server.until("/readyz", |a| a.status == 200).await;
     for path in ["/readyz", "/healthz"] {
         assert_eq!(server.get(path).await.ok(), json!({"status": "ready"}));
@@ -76,10 +75,8 @@ async fn what_never_ends_is_given_up_at_the_drain_timeout() {
 
 #[tokio::test]
 async fn a_server_can_be_stopped_before_its_model_is_there() {
-    let late = Late::new();
-    let server = Server::start_unready(late.path(), &["--drain-delay", "1h"]).await;
+    let (_late, server) = Late::start(&["--drain-delay", "1h"]).await;
     assert_eq!(server.get("/livez").await.status, 200);
     server.control(Control::Stop).await;
     assert_eq!(server.ended().await, Ok(()));
-    late.arrive().await;
 }

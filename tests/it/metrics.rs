@@ -106,8 +106,7 @@ fn series(text: &str) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn every_metric_is_there_from_the_start() {
-    let late = Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (late, server) = Late::start(&[]).await;
     let answer = server.get("/metrics").await;
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4");
     let text = answer.text();
@@ -144,7 +143,7 @@ async fn every_metric_is_there_from_the_start() {
     assert!(text.contains(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))));
 
     // What there is of a model is said once there is one.
-    late.arrive().await;
+    let _folder = late.arrive();
     server.until("/readyz", |a| a.status == 200).await;
     let info =
         "fer_model_info{device=\"cpu\",engine=\"torchscript\",name=\"tiny\",precision=\"f32\",version=\"7\"}";

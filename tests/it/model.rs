@@ -112,13 +112,10 @@ async fn a_module_of_the_wrong_shape_is_refused_with_the_shape() {
 /// The first load may have read what was there before the signal.
 #[tokio::test]
 async fn a_reload_asked_for_during_the_first_load_comes_after_it() {
-    let late = model::Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (late, server) = model::Late::start(&[]).await;
     server.control(Control::Reload).await;
-    late.arrive().await;
+    let _folder = late.arrive();
     server.until("/readyz", |a| a.status == 200).await;
-    // Reading the folder again waits for its manifest again.
-    late.arrive().await;
     let series = r#"fer_model_reloads_total{result="success"} 1"#;
     server.until("/metrics", |a| a.text().contains(series)).await;
 }

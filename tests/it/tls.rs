@@ -207,6 +207,7 @@ async fn a_reload_takes_a_new_certificate_over_and_refuses_a_bad_one() {
 async fn a_start_with_a_bad_certificate_fails_and_says_why() {
     let site = Site::new();
     std::fs::write(site.path("empty.pem"), "").unwrap();
+    model::replace_by_fifo(Path::new(&site.path("fifo.pem")));
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(site.path("other.pem"), other.signing_key.serialize_pem()).unwrap();
     let refusal = async |cert: &str, key: &str| {
@@ -216,6 +217,11 @@ async fn a_start_with_a_bad_certificate_fails_and_says_why() {
         server.ended().await.unwrap_err()
     };
     for (cert, key, words) in [
+        (
+            "fifo.pem",
+            "key.pem",
+            &["--tls-cert", "fifo.pem", "is not a regular file"][..],
+        ),
         (
             "none.pem",
             "key.pem",

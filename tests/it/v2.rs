@@ -301,8 +301,7 @@ async fn every_error_has_its_code_and_the_protocols_key() {
 
 #[tokio::test]
 async fn a_server_without_its_model_yet_says_so_in_the_protocols_words() {
-    let late = model::Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (_late, server) = model::Late::start(&[]).await;
     assert_eq!(server.get("/v2/health/live").await.status, 200);
     assert_eq!(server.get("/v2").await.status, 200);
     let body = request("UINT8", &json!([1, 1, 48, 48]), &json!(vec![0; 48 * 48]));

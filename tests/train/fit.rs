@@ -124,6 +124,11 @@ fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe_or_other_rows() 
         small_fit(dir.path(), "none").args(["--model-name", ""]),
         "--model-name",
     );
+    // Before the training, and not when the folder is written after it.
+    refused(
+        small_fit(dir.path(), "none").args(["--model-name", &"x".repeat(129)]),
+        "1 to 128 printable characters",
+    );
     refused(
         small_fit(dir.path(), "none").env("FER_MODEL_VERSION", ""),
         "--model-version",

@@ -1,6 +1,8 @@
 //! What can go wrong between a model folder and its logits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::files::ReadError;
 
 /// What can go wrong between a model folder and its logits.
 #[allow(missing_docs)] // the fields are those of the messages
@@ -27,4 +29,18 @@ pub enum EngineError {
     /// The module does not map `[N,1,48,48]` to `[N,7]`.
     #[error("the model gives an output of shape {got:?}; expected [{batch}, 7]")]
     Shape { got: Vec<i64>, batch: usize },
+}
+
+impl EngineError {
+    /// The error for a file of the model folder that was not read.
+    pub(crate) fn unread(path: &Path, error: ReadError) -> Self {
+        let path = path.to_owned();
+        match error {
+            ReadError::Io(source) => Self::Read { path, source },
+            refused => Self::Invalid {
+                path,
+                reason: refused.to_string(),
+            },
+        }
+    }
 }

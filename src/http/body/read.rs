@@ -18,7 +18,49 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) bytes: Bytes,
-    share: Option<OwnedSemaphorePermit>,
+    share: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// Exchanges the body for its answer. The answer keeps what it takes of the share until the last byte of it is written
+    /// to the client, or dropped; the rest is released now. `None` if the answer is longer than the body and the bodies and
+    /// answers in memory leave no room for it.
+    pub(crate) fn into_answer(self, answer: Vec<u8>) -> Option<Body> {
+        let Self { bytes, mut share } = self;
+        drop(bytes);
+        let (have, want) = (share.num_permits(), permits(answer.len() as u64));
+        match want.checked_sub(have) {
+            None => drop(share.split(have - want)),
+            Some(more) => share.merge(acquire(share.semaphore(), more)?),
+        }
+        // The bytes own the share, not the body: the connection takes a body's bytes, and drops the body, before the client
+        // has read them.
+        Some(Body::from(Bytes::from_owner(Answer {
+            bytes: answer,
+            _share: share,
+        })))
+    }
+}
+
+struct Answer {
+    bytes: Vec<u8>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// One permit for each KiB.
+fn permits(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(1024)).unwrap_or(usize::MAX)
+}
+
+fn acquire(memory: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(permits).ok()?;
+    Arc::clone(memory).try_acquire_many_owned(permits).ok()
 }
 
 /// Reads a whole body.
@@ -60,12 +102,12 @@ enum Refusal {
     Broken(String),
 }
 
-/// Permits of `memory`, one for each KiB, are acquired as bytes arrive and not by what headers announce, so that an
+/// Permits of `memory` are acquired as bytes arrive and not by what headers announce, so that an
 /// announcement alone holds no memory.
 async fn collect(memory: &Arc<Semaphore>, mut body: Body, limit: u64) -> Result<Held, Refusal> {
     let mut held = Held {
         bytes: Bytes::new(),
-        share: None,
+        share: acquire(memory, 0).ok_or(Refusal::NoMemory)?,
     };
     let mut rest = BytesMut::new();
     let mut length = 0u64;
@@ -83,19 +125,9 @@ async fn collect(memory: &Arc<Semaphore>, mut body: Body, limit: u64) -> Result<
         if length > limit {
             return Err(Refusal::TooLarge);
         }
-        let have = held.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let want = usize::try_from(length.div_ceil(1024))
-            .unwrap_or(usize::MAX)
-            .saturating_sub(have);
-        if want > 0 {
-            let more = u32::try_from(want)
-                .ok()
-                .and_then(|n| Arc::clone(memory).try_acquire_many_owned(n).ok())
-                .ok_or(Refusal::NoMemory)?;
-            match &mut held.share {
-                Some(share) => share.merge(more),
-                none => *none = Some(more),
-            }
+        let more = permits(length).saturating_sub(held.share.num_permits());
+        if more > 0 {
+            held.share.merge(acquire(memory, more).ok_or(Refusal::NoMemory)?);
         }
         // Most bodies come in one chunk, which is used without a copy.
         if held.bytes.is_empty() && rest.is_empty() {
@@ -136,6 +168,27 @@ mod tests {
             "a refused body gives back what it had"
         );
         drop(held);
+        assert_eq!(memory.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_share_until_its_last_byte_is_dropped() {
+        let memory = Arc::new(Semaphore::new(10));
+        for (answer, left) in [(100, 9), (3000, 7), (7000, 3)] {
+            let held = collect(&memory, chunks(&[3000]), 1 << 20).await.unwrap();
+            assert_eq!(memory.available_permits(), 7);
+            let mut body = held.into_answer(vec![7; answer]).unwrap();
+            assert_eq!(memory.available_permits(), left, "{answer}");
+            // What a connection does: the bytes wait for the client, and the body is gone.
+            let bytes = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            drop(body);
+            assert_eq!(memory.available_permits(), left);
+            assert_eq!(bytes.len(), answer);
+            drop(bytes);
+            assert_eq!(memory.available_permits(), 10);
+        }
+        let held = collect(&memory, chunks(&[3000]), 1 << 20).await.unwrap();
+        assert!(held.into_answer(vec![7; 11_000]).is_none());
         assert_eq!(memory.available_permits(), 10);
     }
 

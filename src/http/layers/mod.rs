@@ -1,15 +1,17 @@
 //! The layers of a request, and their order. From the outside in:
 //!
 //! 1. [`observe`]: request id, log line, metrics; writes the body of every problem; discards an unread request body
-//! 2. CORS, if origins are configured
-//! 3. compression of answers above 1 KiB, for clients that accept it
-//! 4. a catcher of panics, which answers 500
-//! 5. [`guard`]: API keys and rate limit, on guarded routes
-//! 6. [`admit`]: a permit of the in-flight limit, on routes with work
-//! 7. the handler
+//! 2. [`host`]: one `Host` header
+//! 3. CORS, if origins are configured
+//! 4. compression of answers above 1 KiB, for clients that accept it
+//! 5. a catcher of panics, which answers 500
+//! 6. [`guard`]: API keys and rate limit, on guarded routes
+//! 7. [`admit`]: a permit of the in-flight limit, on routes with work
+//! 8. the handler
 
 mod admit;
 mod guard;
+mod host;
 mod observe;
 
 use std::{any::Any, sync::Arc};
@@ -17,13 +19,13 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::{CompressionLayer, predicate::SizeAbove},
+    compression::{CompressionLayer, CompressionLevel, predicate::SizeAbove},
     cors::{AllowOrigin, CorsLayer},
 };
 
@@ -64,14 +66,23 @@ pub(super) fn of_all(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     let inner = routes
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)));
+        .layer(compression());
     let shared = match cors(&app.config.access.cors_origins) {
         Some(cors) => inner.layer(cors),
         None => inner,
     };
     shared
+        .layer(from_fn(host::host))
         .layer(from_fn_with_state(Arc::clone(&app), observe::observe))
         .with_state(app)
+}
+
+/// Async threads compress, piece by piece as the connection takes them: at the fastest level the longest answer, 1.1 MB for
+/// 64 × 64 faces, takes 13 ms (70 ms at the usual one) after seconds of work on other threads.
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(1024))
 }
 
 /// The CORS layer for these origins; none if there are none.

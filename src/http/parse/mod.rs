@@ -9,6 +9,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    marker::PhantomData,
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -84,7 +85,7 @@ pub(crate) enum Images {
 }
 
 /// A JSON object as a `T`; `expected` describes it in the problem, 400, if it is something else.
-pub(super) fn json_object<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str) -> Result<T, Problem> {
+pub(crate) fn json_object<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str) -> Result<T, Problem> {
     // serde would also accept a list, field by field.
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::bad_json(format!("expected a JSON object: {expected}")));
@@ -115,52 +116,56 @@ struct JsonBody<'a> {
     #[serde(borrow)]
     image: Option<Text<'a>>,
     #[serde(borrow)]
-    images: Option<Texts<'a>>,
+    images: Option<First<Text<'a>, TEXTS_KEPT>>,
 }
 
 /// A string that borrows where it can; serde's own `Cow` does so only outside of `Option` and `Vec`.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// The first strings of a list and their number in all: if all were kept, a body of `"","","",…` would take eight times its
-/// size.
-struct Texts<'a> {
-    kept: Vec<Text<'a>>,
-    total: usize,
+/// The first `N` elements of a list and their number in all: if all were kept, a body of `"","","",…` would take eight times
+/// its size.
+pub(crate) struct First<T, const N: usize> {
+    pub(crate) kept: Vec<T>,
+    pub(crate) total: usize,
+}
+
+impl<T, const N: usize> Default for First<T, N> {
+    fn default() -> Self {
+        let (kept, total) = (Vec::new(), 0);
+        Self { kept, total }
+    }
 }
 
 /// More than `--max-images` can be.
 const TEXTS_KEPT: usize = 4096;
 
-impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for First<T, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Seq;
-        impl<'de> Visitor<'de> for Seq {
-            type Value = Texts<'de>;
+        struct Seq<T, const N: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Seq<T, N> {
+            type Value = First<T, N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of base64 strings")
+                f.write_str("a list")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut texts = Texts {
-                    kept: Vec::new(),
-                    total: 0,
-                };
-                while texts.kept.len() < TEXTS_KEPT {
-                    let Some(text) = seq.next_element()? else {
-                        return Ok(texts);
+                let mut first = First::default();
+                while first.kept.len() < N {
+                    let Some(element) = seq.next_element()? else {
+                        return Ok(first);
                     };
-                    texts.kept.push(text);
-                    texts.total += 1;
+                    first.kept.push(element);
+                    first.total += 1;
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {
-                    texts.total += 1;
+                    first.total += 1;
                 }
-                Ok(texts)
+                Ok(first)
             }
         }
-        deserializer.deserialize_seq(Seq)
+        deserializer.deserialize_seq(Seq(PhantomData))
     }
 }
 

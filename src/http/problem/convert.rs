@@ -104,7 +104,6 @@ impl From<ReloadError> for Problem {
                 inside: cause,
                 ..Self::reload_refused(detail)
             },
-            ReloadError::Panic(text) => Self::internal(text),
         }
     }
 }

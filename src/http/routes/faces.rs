@@ -29,7 +29,7 @@ pub(crate) async fn faces(State(app): State<Arc<App>>, request: Request) -> Resu
     let answers = job
         .answer(photos, |session, photo| classify(session, photo, options))
         .await?;
-    Ok(job.reply("photos", answers))
+    job.reply("photos", answers)
 }
 
 async fn classify(

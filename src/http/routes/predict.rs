@@ -59,7 +59,7 @@ pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
     let answers = job
         .answer(images, |session, image| classify(session, image, part))
         .await?;
-    Ok(job.reply("predictions", answers))
+    job.reply("predictions", answers)
 }
 
 async fn classify(

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{KEY, Keys, keyed, predict, reload};
+use super::{KEY, Keys, OTHER, keyed, predict, reload};
 use crate::support::{
     Server,
     model::{self, Late},
@@ -113,6 +113,37 @@ async fn a_reload_answers_with_the_new_model_or_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_fifo_in_the_place_of_a_file_holds_up_neither_reloads_nor_keys() {
+    let keys = Keys::new(KEY);
+    let (folder, server) = keyed(&keys, &[]).await;
+    let refusal = async |key: &str| {
+        let body = reload(&server, key).await.problem(422, "reload_refused");
+        body["detail"].as_str().unwrap().to_owned()
+    };
+    for (n, name) in ["model.pt", "model.json"].into_iter().enumerate() {
+        let (file, kept) = (folder.path().join(name), folder.path().join("kept"));
+        let (before, after) = if n == 0 { (KEY, OTHER) } else { (OTHER, KEY) };
+        std::fs::rename(&file, &kept).unwrap();
+        model::replace_by_fifo(&file);
+        keys.write(after);
+        let detail = refusal(before).await;
+        let words = format!("{name}: is not a regular file");
+        assert!(detail.contains(&words), "{detail}");
+        predict(&server, before).await.problem(401, "unauthorized");
+        predict(&server, after).await.ok();
+        std::fs::rename(&kept, &file).unwrap();
+        reload(&server, after).await.ok();
+    }
+    model::replace_by_fifo(&keys.path());
+    let detail = refusal(KEY).await;
+    assert!(
+        detail.contains("API keys") && detail.contains("the file is not a regular file"),
+        "{detail}"
+    );
+    predict(&server, KEY).await.ok();
+}
+
+#[tokio::test]
 async fn reloads_asked_for_at_once_are_all_answered() {
     let keys = Keys::new(KEY);
     let (_folder, server) = keyed(&keys, &[]).await;
@@ -153,9 +184,7 @@ async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>)
 #[tokio::test]
 async fn there_is_nothing_to_reload_before_the_first_model() {
     let keys = Keys::new(KEY);
-    let late = Late::new();
     let path = keys.path();
-    let server = Server::start_unready(late.path(), &["--api-keys", path.to_str().unwrap()]).await;
+    let (_late, server) = Late::start(&["--api-keys", path.to_str().unwrap()]).await;
     reload(&server, KEY).await.problem(503, "not_ready");
-    late.arrive().await;
 }

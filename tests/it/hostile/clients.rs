@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use reqwest::Method;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -254,4 +255,56 @@ async fn bodies_that_never_come_keep_nobody_out() {
     }
     Others::start(process.address).all_answered().await;
     assert_eq!(to_end(&mut waiting[0]).await, "");
+}
+
+/// Streams of HTTP/2 whose window is closed: the answers wait in the server, which counts them in `--max-buffered`.
+#[tokio::test]
+async fn answers_that_nobody_takes_hold_their_share_of_memory() {
+    let model = model::tiny();
+    let flags = ["--max-body", "64Ki", "--max-buffered", "64Ki"];
+    let process = Process::start(model.path(), &flags).await;
+    let client = |window| {
+        let builder = reqwest::Client::builder().no_proxy();
+        builder
+            .http2_prior_knowledge()
+            .http2_initial_stream_window_size(window)
+            .build()
+            .unwrap()
+    };
+    // 3 KiB each, and an answer of less than 1 KiB.
+    let gray = [b"P5 48 48 255\n".as_slice(), &[9; 48 * 48]].concat();
+    let infer = json!({"inputs": [
+        {"name": "image", "datatype": "UINT8", "shape": [1, 1, 48, 48], "data": vec![7; 48 * 48]},
+    ]});
+    let bodies = [
+        ("/predict", gray.clone()),
+        ("/faces", gray),
+        ("/v2/models/tiny/infer", infer.to_string().into_bytes()),
+    ];
+    let taken = client(1 << 20);
+    let ask = async |client: &reqwest::Client, n: usize| {
+        let (path, body) = bodies[n % bodies.len()].clone();
+        let url = format!("http://{}{path}", process.address);
+        client.post(url).body(body).send().await.unwrap()
+    };
+    // The window is one byte: the connection takes the answer from its body, and cannot send it.
+    for window in [0_u32, 1] {
+        let slow = client(window);
+        let mut held = Vec::new();
+        loop {
+            let answer = ask(&slow, held.len()).await;
+            if answer.status() == 503 {
+                break;
+            }
+            assert_eq!(answer.status(), 200);
+            held.push(answer);
+            assert!(held.len() < 64, "more answers than there is memory for");
+        }
+        assert!(held.len() > 50, "{} answers of 1 KiB in 64 KiB", held.len());
+        assert_eq!(ask(&taken, 2).await.status(), 503);
+        drop((held, slow));
+        while ask(&taken, 2).await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod code;
 mod faults;
 mod http2;
 mod memory;
+mod requests;
 mod soak;
 
 use std::{

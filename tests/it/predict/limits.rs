@@ -157,12 +157,11 @@ pub(super) async fn queue_full() -> Vec<Answer> {
 
 /// The model is still being loaded.
 pub(super) async fn not_ready() -> Vec<Answer> {
-    let late = Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (late, server) = Late::start(&[]).await;
     let refused = predict(&server).await;
     refused.problem(503, "not_ready");
     assert_eq!(refused.header("retry-after"), "1");
-    late.arrive().await;
+    let _folder = late.arrive();
     server.until("/readyz", |a| a.status == 200).await;
     predict(&server).await.ok();
     assert!((server.metric(r#"fer_rejected_total{reason="not_ready"}"#).await - 1.0).abs() < f64::EPSILON);

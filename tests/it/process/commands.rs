@@ -97,8 +97,7 @@ async fn predict_refuses_to_start_without_files_or_model() {
 
 #[tokio::test]
 async fn healthcheck_tells_by_its_exit_code() {
-    let late = Late::new();
-    let server = Server::start_unready(late.path(), &[]).await;
+    let (late, server) = Late::start(&[]).await;
     let url = format!("http://{}", server.address);
     let not_ready = output(&["healthcheck", &url], &[]).await;
     assert_eq!(not_ready.status.code(), Some(1));
@@ -106,7 +105,7 @@ async fn healthcheck_tells_by_its_exit_code() {
     let alive = output(&["healthcheck", &format!("{url}/livez")], &[]).await;
     assert_eq!(alive.status.code(), Some(0));
 
-    late.arrive().await;
+    let _folder = late.arrive();
     server.until("/readyz", |a| a.status == 200).await;
     let ready = output(&["healthcheck", &url], &[]).await;
     assert_eq!((ready.status.code(), stderr(&ready)), (Some(0), ""));

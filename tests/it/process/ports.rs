@@ -1,6 +1,6 @@
 //! The second port, and what the log says of secrets.
 
-use std::net::SocketAddr;
+use std::{fs::Permissions, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
@@ -114,4 +114,31 @@ async fn keys_are_wanted_on_the_second_port_too_and_the_log_has_none() {
         "{:#?}",
         process.lines
     );
+}
+
+#[tokio::test]
+async fn keys_that_every_user_can_write_are_warned_of_at_the_start_and_at_a_reload() {
+    const WARNING: &str =
+        "every user of this machine can write the file of API keys; take that right away (chmod o-w)";
+    let folder = model::tiny();
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "a-secret-key-0123456789").unwrap();
+    std::fs::set_permissions(&keys, Permissions::from_mode(0o666)).unwrap();
+    let flags = ["--api-keys", keys.to_str().unwrap()];
+    let mut process = Process::start(folder.path(), &flags).await;
+    let warning = process.seen(WARNING);
+    assert_eq!(warning["level"], "WARN");
+    assert_eq!(warning["file"], keys.to_str().unwrap());
+    process.signal("HUP");
+    process.logged(WARNING).await;
+    process.logged("model loaded and warmed up").await;
+
+    std::fs::set_permissions(&keys, Permissions::from_mode(0o664)).unwrap();
+    process.signal("HUP");
+    process.logged("API keys read again").await;
+    process.signal("TERM");
+    process.signal("TERM");
+    process.logged("ended").await;
+    let warnings = process.lines.iter().filter(|line| line.contains(WARNING));
+    assert_eq!(warnings.count(), 2);
 }

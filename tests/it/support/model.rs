@@ -10,8 +10,9 @@ use fer_engine::FileEntry;
 use serde_json::{Value, json};
 use tch::{CModule, Kind, Tensor};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
-use super::pictures::SIDE;
+use super::{Server, pictures::SIDE};
 
 /// The repository's trained model. A test that asks for it fails if it is not there.
 pub(crate) fn trained() -> PathBuf {
@@ -126,45 +127,30 @@ pub(crate) fn deviation(probabilities: &Value) -> (f64, f64) {
     )
 }
 
-/// A folder with the [`tiny`] model whose manifest does not arrive until [`Late::arrive`]: a server that is
-/// started with it goes on loading its model.
+/// A server that does not load its model, [`tiny`], until [`Late::arrive`].
 pub(crate) struct Late {
     folder: TempDir,
-    manifest: Vec<u8>,
+    begin: oneshot::Sender<()>,
 }
 
 impl Late {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn start(flags: &[&str]) -> (Self, Server) {
         let folder = tiny();
-        let path = folder.path().join("model.json");
-        let manifest = std::fs::read(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        // Reading a named pipe waits for somebody to write.
-        let made = Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success());
-        Self { folder, manifest }
+        let (begin, begun) = oneshot::channel();
+        let server = Server::start_loading_after(folder.path(), flags, begun).await;
+        (Self { folder, begin }, server)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub(crate) async fn arrive(&self) {
-        let (path, manifest) = (self.path().join("model.json"), self.manifest.clone());
-        tokio::task::spawn_blocking(move || std::fs::write(path, manifest))
-            .await
-            .unwrap()
-            .unwrap();
+    /// Lets the load begin, and returns the folder, which the load reads.
+    pub(crate) fn arrive(self) -> TempDir {
+        let _ = self.begin.send(());
+        self.folder
     }
 }
 
-impl Drop for Late {
-    /// Lets the reader go, should a test have failed before the manifest arrived. Opened for both directions
-    /// a named pipe does not wait.
-    fn drop(&mut self) {
-        let _ = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path().join("model.json"));
-    }
+/// Puts a FIFO in the place of a file: an open that waits for its writer never returns.
+pub(crate) fn replace_by_fifo(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
 }

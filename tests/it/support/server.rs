@@ -8,7 +8,11 @@ use fer_serve::{
 };
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{Answer, Raw, raw};
 
@@ -34,6 +38,17 @@ impl Server {
 
     /// Starts a server and does not wait until it is ready.
     pub(crate) async fn start_unready(model: &Path, flags: &[&str]) -> Self {
+        let (begin, begun) = oneshot::channel();
+        let _ = begin.send(());
+        Self::start_loading_after(model, flags, begun).await
+    }
+
+    /// Starts a server that loads its model once `begun` has come.
+    pub(crate) async fn start_loading_after(
+        model: &Path,
+        flags: &[&str],
+        begun: oneshot::Receiver<()>,
+    ) -> Self {
         let model = model.to_str().unwrap();
         // Few threads: many servers run side by side here.
         let args = [
@@ -54,7 +69,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (control, asked) = mpsc::channel(8);
-        let run = server::run(listener, *config, asked);
+        let load_after = async move { drop(begun.await) };
+        let run = server::run(listener, *config, asked, load_after);
         let task = tokio::spawn(async move { run.await.map_err(|e| e.to_string()) });
         let client = Client::builder().no_proxy().build().unwrap();
         Self {

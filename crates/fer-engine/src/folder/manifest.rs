@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{self, Read, Write},
     path::{Component, Path},
 };
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{FILE_MANIFEST, FILE_TORCHSCRIPT, Kept, Robustness, ScoreReport, Section, Training, read};
+use super::{FILE_MANIFEST, FILE_MAX, FILE_TORCHSCRIPT, Kept, Robustness, ScoreReport, Section, Training};
 use crate::{EngineError, TemperatureFit, emotion::Emotion, files};
 use fer_image::SIDE;
 
@@ -18,15 +18,18 @@ use fer_image::SIDE;
 /// older versions would misunderstand; a new field that they may pass over is none.
 const FORMAT: u32 = 1;
 
+/// Most characters of a model's name, and of its version.
+const NAME_MAX: usize = 128;
+
 /// `model.json`. Fields that this version does not know are kept at every level when it is written again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// At most [`FORMAT`]. Folders from before the field existed have format 1.
     #[serde(default = "first_format")]
     pub format: u32,
-    /// The model's name in answers and on `/v2`.
+    /// The model's name in answers and on `/v2`: 1 to 128 printable characters.
     pub name: String,
-    /// Its version.
+    /// Its version, of the same form.
     pub version: String,
     /// The labels in the order of the output; must be those of [`Emotion::ALL`].
     pub labels: Vec<String>,
@@ -129,7 +132,7 @@ impl Manifest {
 /// # Errors
 /// [`EngineError::Write`].
 pub fn write_json(value: &impl Serialize, path: &Path) -> Result<(), EngineError> {
-    files::replace(path, |f| -> std::io::Result<()> {
+    files::replace(path, |f| -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *f, value)?;
         f.write_all(b"\n")
     })
@@ -212,14 +215,28 @@ impl FileEntry {
     /// # Errors
     /// [`EngineError::Read`].
     pub fn of(path: &Path) -> Result<Self, EngineError> {
-        Ok(Self::of_bytes(&read(path)?))
+        let (file, _) = files::open(path, FILE_MAX).map_err(|e| EngineError::unread(path, e))?;
+        Self::of_reader(file, |_| {}).map_err(|e| EngineError::unread(path, e.into()))
     }
 
-    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
-        Self {
-            sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
-            bytes: bytes.len() as u64,
+    /// Of all that a reader gives; `see` gets it piece by piece.
+    pub(super) fn of_reader(mut reader: impl Read, mut see: impl FnMut(&[u8])) -> io::Result<Self> {
+        let (mut hash, mut bytes) = (Sha256::new(), 0);
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let count = match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            let read = piece.get(..count).unwrap_or_default();
+            hash.update(read);
+            see(read);
+            bytes += count as u64;
         }
+        let sha256 = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Self { sha256, bytes })
     }
 }
 
@@ -230,17 +247,37 @@ fn check_manifest(m: &Manifest) -> Result<(), String> {
     }
     m.input.check()?;
     m.temperature_fit.as_ref().map_or(Ok(()), |t| t.check())?;
-    if m.name.is_empty() || m.version.is_empty() {
-        return Err("name and version must not be empty".to_owned());
+    for (field, text) in [("name", &m.name), ("version", &m.version)] {
+        check_name(text).map_err(|reason| format!("`{field}` {reason}"))?;
     }
     // Any other name would reach outside the folder, or be the folder.
     if let Some(bad) = m.files.keys().find(|f| !is_plain(f)) {
-        return Err(format!("file name '{bad}' is not a plain name"));
+        return Err(format!("file name {bad:?} is not a plain name"));
     }
     if !m.files.contains_key(FILE_TORCHSCRIPT) {
         return Err(format!("`files` does not name {FILE_TORCHSCRIPT}"));
     }
     Ok(())
+}
+
+/// Checks the name or the version of a model, which answers, log lines and metrics show.
+///
+/// # Errors
+/// The rest of a sentence if it is not 1 to 128 printable characters.
+pub fn check_name(text: &str) -> Result<(), String> {
+    let expected = format!("must have 1 to {NAME_MAX} printable characters");
+    match text.chars().count() {
+        n if !(1..=NAME_MAX).contains(&n) => Err(format!("{expected}; it has {n}")),
+        _ => match text.chars().find(|c| !is_printable(*c)) {
+            Some(c) => Err(format!("{expected}; {c:?} is not one")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Control characters, line separators and marks that change the direction of text are not.
+fn is_printable(c: char) -> bool {
+    matches!(c, '"' | '\'' | '\\') || c.escape_debug().eq([c])
 }
 
 /// Whether a name is that of a file in the folder itself.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FILE_MANIFEST, FILE_SAFETENSORS, FileEntry, Manifest, Provenance};
+use super::{FILE_MANIFEST, FILE_SAFETENSORS, FileEntry, Manifest, Provenance, read_json};
 use crate::EngineError;
 
 impl Provenance {
@@ -13,7 +13,7 @@ impl Provenance {
     pub fn of(path: &Path) -> Result<Self, EngineError> {
         let FileEntry { sha256, .. } = FileEntry::of(path)?;
         // A manifest that cannot be read, or that names other weights, says nothing about these.
-        let manifest = std::fs::read(path.with_file_name(FILE_MANIFEST))
+        let manifest = read_json(&path.with_file_name(FILE_MANIFEST))
             .ok()
             .and_then(|text| Manifest::parse(&text).ok())
             .filter(|m| {

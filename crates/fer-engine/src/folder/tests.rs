@@ -31,6 +31,71 @@ fn a_whole_folder_opens() {
 }
 
 #[test]
+fn a_name_may_be_in_any_script() {
+    for name in ["x", "Gesichter \"ä\" 2.0/b\\c'", "表情", &"ä".repeat(128)] {
+        let (dir, mut manifest) = folder();
+        manifest["name"] = name.into();
+        assert_eq!(open(&dir, &manifest).unwrap().manifest().name, name);
+    }
+}
+
+#[test]
+fn files_that_are_no_regular_files_are_refused_without_waiting_for_them() {
+    let (dir, manifest) = folder();
+    for (name, make) in [
+        (FILE_TORCHSCRIPT, "mkfifo"),
+        (FILE_TORCHSCRIPT, "mkdir"),
+        (FILE_TORCHSCRIPT, "ln -s /dev/zero"),
+        (FILE_MANIFEST, "mkfifo"),
+        (FILE_MANIFEST, "mkdir"),
+    ] {
+        let (dir, manifest) = folder();
+        std::fs::write(dir.path().join(FILE_MANIFEST), manifest.to_string()).unwrap();
+        let path = dir.path().join(name);
+        std::fs::remove_file(&path).unwrap();
+        let mut words = make.split(' ');
+        let mut command = std::process::Command::new(words.next().unwrap());
+        assert!(command.args(words).arg(&path).status().unwrap().success());
+        let error = ModelFolder::open(dir.path()).unwrap_err();
+        assert!(matches!(error, EngineError::Invalid { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(
+            message.contains(name) && message.contains("is not a regular file"),
+            "{make}: {message}"
+        );
+    }
+    // As large as memory is not: refused by the size, before a byte is read.
+    let sparse = std::fs::File::create(dir.path().join(FILE_TORCHSCRIPT)).unwrap();
+    sparse.set_len(1 << 31).unwrap();
+    assert!(
+        open(&dir, &manifest)
+            .unwrap_err()
+            .contains("has 2147483648 bytes")
+    );
+    sparse.set_len(1 << 40).unwrap();
+    assert!(open(&dir, &manifest).unwrap_err().contains("has more than"));
+    let manifest = std::fs::File::create(dir.path().join(FILE_MANIFEST)).unwrap();
+    manifest.set_len(1 << 40).unwrap();
+    let message = ModelFolder::open(dir.path()).unwrap_err().to_string();
+    assert!(
+        message.contains(FILE_MANIFEST) && message.contains("has more than 4194304 bytes"),
+        "{message}"
+    );
+}
+
+#[test]
+fn another_file_that_the_manifest_names_is_checked_too() {
+    let (dir, mut manifest) = folder();
+    manifest["files"]["notes"] = manifest["files"]["model.pt"].clone();
+    assert!(open(&dir, &manifest).unwrap_err().contains("cannot read"));
+    std::fs::write(dir.path().join("notes"), b"abd").unwrap();
+    assert!(open(&dir, &manifest).unwrap_err().contains("SHA-256"));
+    std::fs::write(dir.path().join("notes"), b"abc").unwrap();
+    let opened = open(&dir, &manifest).unwrap();
+    assert_eq!(opened.torchscript(), b"abc");
+}
+
+#[test]
 fn what_differs_from_the_manifest_is_named() {
     let (dir, manifest) = folder();
     for (bytes, word) in [
@@ -52,7 +117,7 @@ fn what_differs_from_the_manifest_is_named() {
 #[test]
 fn a_manifest_of_something_else_is_refused() {
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 18] = [
+    let changes: [(Change, &str); 23] = [
         (
             |m| m["format"] = 2.into(),
             "has format 2, and this version reads formats up to 1",
@@ -67,7 +132,16 @@ fn a_manifest_of_something_else_is_refused() {
         (|m| m["input"]["std"] = 1e-320.into(), "beyond 32-bit floats"),
         (|m| m["input"]["mean"] = 1e300.into(), "beyond 32-bit floats"),
         (|m| m["input"] = Value::Null, "not a model manifest"),
-        (|m| m["version"] = "".into(), "empty"),
+        (|m| m["version"] = "".into(), "`version` must have 1 to 128"),
+        (|m| m["name"] = "".into(), "`name` must have 1 to 128"),
+        (|m| m["name"] = "x".repeat(129).into(), "it has 129"),
+        (
+            |m| m["version"] = "1\r\nset-cookie: x\u{1b}[31m".into(),
+            "is not one",
+        ),
+        // Turns the text that follows around.
+        (|m| m["name"] = "m\u{202e}".into(), "is not one"),
+        (|m| m["name"] = "m\u{2028}".into(), "is not one"),
         (
             |m| m["calibration"] = serde_json::json!({"temperature": 0}),
             "calibration.temperature is 0",

@@ -6,7 +6,7 @@ use super::{
     Classifier, EngineError, FoldedNetwork, Packed, Precision, Ranges,
     geometry::{FEATURES, HIDDEN},
 };
-use crate::ModelFolder;
+use crate::{ModelFolder, folder::read_json};
 use fer_image::Face;
 
 /// The ranges' file in a model folder.
@@ -59,10 +59,12 @@ impl QuantRanges {
     /// for other weights.
     pub fn load(folder: &ModelFolder) -> Result<Option<Self>, EngineError> {
         let path = folder.file(FILE_QUANT_RANGES);
-        let text = match std::fs::read(&path) {
+        let text = match read_json(&path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(EngineError::Read { path, source }),
+            Err(EngineError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let invalid = |reason| EngineError::Invalid {
             path: path.clone(),

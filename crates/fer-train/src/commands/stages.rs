@@ -60,7 +60,8 @@ pub(super) fn run(
                 ..run.clone()
             };
             let identity = Identity {
-                model_name: format!("{}-teacher-{number}", identity.model_name),
+                // Cut so that the whole is no longer than a name may be.
+                model_name: format!("{:.100}-teacher-{number}", identity.model_name),
                 ..identity.clone()
             };
             let stage = Stage {

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
     extract::{Path, Request, State},
-    http::{HeaderName, HeaderValue, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
 };
 use fer_engine::{
     Manifest,
@@ -54,8 +53,8 @@ pub(crate) async fn infer(
         }
         Input::Faces(faces) => classify_faces(&job, faces).await?,
     };
-    let response = respond(&model.manifest, id, &rows, binary)?;
-    Ok((Extension(timing), response).into_response())
+    let (headers, body) = answer(&model.manifest, id.as_deref(), &rows, binary)?;
+    job.respond(timing, headers, body)
 }
 
 fn explain_empty_body(mut problem: Problem) -> Problem {
@@ -93,12 +92,12 @@ fn all_or_first_problem(answers: Vec<Result<Probabilities, Problem>>) -> Result<
 }
 
 /// The answer in JSON; with `binary` the values follow it as bytes.
-fn respond(
+fn answer(
     model: &Manifest,
-    id: Option<String>,
+    id: Option<&str>,
     rows: &[Probabilities],
     binary: bool,
-) -> Result<Response, Problem> {
+) -> Result<(HeaderMap, Vec<u8>), Problem> {
     let values = rows.iter().flat_map(|row| *row.values());
     let mut output = Output {
         name: OUTPUT,
@@ -121,22 +120,16 @@ fn respond(
         outputs: [output],
     };
     let mut body = serde_json::to_vec(&head).map_err(|e| Problem::internal(e.to_string()))?;
-    if !binary {
-        let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        return Ok((media, body).into_response());
-    }
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        ),
-        (
-            HeaderName::from_static(JSON_LENGTH),
-            HeaderValue::from(body.len()),
-        ),
-    ];
+    let mut headers = HeaderMap::new();
+    let media = if binary {
+        headers.insert(JSON_LENGTH, HeaderValue::from(body.len()));
+        "application/octet-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     body.append(&mut tail);
-    Ok((headers, body).into_response())
+    Ok((headers, body))
 }
 
 #[derive(Serialize)]
@@ -144,7 +137,7 @@ struct Answer<'a> {
     model_name: &'a str,
     model_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    id: Option<&'a str>,
     outputs: [Output; 1],
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::WINDOW;
+/// Side of the window that every classifier looks at, in pixels.
+pub(in crate::faces) const WINDOW: usize = 40;
 
 /// Gray values (0–255), row by row.
 #[derive(Clone, Copy)]

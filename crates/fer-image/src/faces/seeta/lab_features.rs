@@ -1,6 +1,6 @@
 //! Locally assembled binary features and boosted cascades over them.
 
-use super::Gray;
+use super::gray::Gray;
 
 /// Side of the nine squares whose sums are compared.
 const RECT: usize = 3;

@@ -23,12 +23,10 @@ mod surf;
 
 use lab_features::LabMap;
 
-pub(super) use gray::Gray;
+pub(super) use gray::{Gray, WINDOW};
 pub(super) use merge::Window;
 pub(super) use model::{Cascade, MODEL};
 
-/// Side of the window that every classifier looks at, in pixels.
-pub(super) const WINDOW: usize = 40;
 /// Pixels between neighbouring windows of a pyramid level.
 const STEP: usize = 4;
 /// Each level of the pyramid is this much smaller than the one before.

@@ -1,7 +1,7 @@
 //! Reads `seeta_fd_frontal_v1.0.bin`: 32-bit little-endian integers and floats, classifier after classifier.
 
 use super::{
-    WINDOW,
+    gray::WINDOW,
     lab_features::Boosted,
     surf::{Layer, Network, Patch},
 };

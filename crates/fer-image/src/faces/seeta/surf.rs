@@ -1,6 +1,6 @@
 //! Gradient histograms (SURF features) of a window, and the networks that score it by them.
 
-use super::WINDOW;
+use super::gray::WINDOW;
 
 /// Gradient sums: dx, |dx| where dy ≥ 0; dx, |dx| where dy < 0; dy, |dy| where dx ≥ 0; dy, |dy| where dx < 0.
 const CHANNELS: usize = 8;

@@ -12,12 +12,18 @@ use super::{
     tensor::{Datatype, Input, from_bytes, from_json},
 };
 use crate::{
-    http::{parse::json_object, problem::Problem},
+    http::{
+        parse::{First, Text, json_object},
+        problem::Problem,
+    },
     pipeline::EncodedImage,
 };
 
 /// The header with the number of bytes of the body that are JSON.
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
+
+/// Most bytes of `id` and of a tensor's name.
+const NAME_MAX: usize = 256;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Infer {
@@ -28,36 +34,43 @@ pub(crate) struct Infer {
     pub(crate) binary: bool,
 }
 
+/// Lists keep one element more than a request may have, and strings borrow: what a body takes in memory stays near its size.
 #[derive(Deserialize)]
 struct Body<'a> {
-    id: Option<String>,
     #[serde(borrow)]
-    inputs: Vec<InputTensor<'a>>,
-    #[serde(default)]
-    outputs: Vec<OutputTensor>,
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    inputs: First<InputTensor<'a>, 2>,
+    #[serde(borrow, default)]
+    outputs: First<OutputTensor<'a>, 2>,
     parameters: Option<RequestParameters>,
 }
 
 #[derive(Deserialize)]
 struct InputTensor<'a> {
-    name: String,
-    datatype: String,
-    shape: Vec<i64>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    datatype: Text<'a>,
+    shape: First<i64, 5>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    parameters: Option<InputParameters>,
+    #[serde(borrow)]
+    parameters: Option<InputParameters<'a>>,
 }
 
 /// Other parameters are ignored, as the protocol requires.
 #[derive(Default, Deserialize)]
-struct InputParameters {
+struct InputParameters<'a> {
     binary_data_size: Option<usize>,
-    content_type: Option<String>,
+    #[serde(borrow)]
+    content_type: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-struct OutputTensor {
-    name: String,
+struct OutputTensor<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
     parameters: Option<OutputParameters>,
 }
 
@@ -104,21 +117,33 @@ pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Inf
     }
     let (head, tail) = (body.slice(..length), body.slice(length..));
     let asked: Body<'_> = json_object(&head, "an inference request of the Open Inference Protocol")?;
-    let [tensor] = &asked.inputs[..] else {
+    if let Some(reason) = asked.id.as_ref().and_then(|id| too_long("id", id)) {
+        return Err(Problem::bad_request(reason));
+    }
+    let [tensor] = &asked.inputs.kept[..] else {
         return refused(format!(
             "there are {} inputs; this model takes one, {INPUT:?}",
-            asked.inputs.len()
+            asked.inputs.total
         ));
     };
-    if tensor.name != INPUT {
-        let name = shortened(&tensor.name);
+    if let Some(reason) = too_long("name", &tensor.name) {
+        return refused(format!("the input's {reason}"));
+    }
+    if tensor.name.0 != INPUT {
+        let name = &tensor.name.0;
         return refused(format!("there is no input {name:?}; this model takes {INPUT:?}"));
     }
     let binary = binary_output(&asked)?;
-    let datatype = Datatype::named(shortened(&tensor.datatype))?;
-    let n = datatype.count(&tensor.shape, max)?;
+    let datatype = Datatype::named(shortened(&tensor.datatype.0))?;
+    if tensor.shape.total > tensor.shape.kept.len() {
+        let dimensions = tensor.shape.total;
+        return refused(format!(
+            "the shape has {dimensions} dimensions; it must have one for BYTES, and else four"
+        ));
+    }
+    let n = datatype.count(&tensor.shape.kept, max)?;
     let parameters = tensor.parameters.as_ref();
-    let content_type = parameters.and_then(|p| p.content_type.as_deref());
+    let content_type = parameters.and_then(|p| p.content_type.as_ref().map(|t| &*t.0));
     if let Some(other) = content_type
         && other != "base64"
         && datatype == Datatype::Bytes
@@ -146,7 +171,7 @@ pub(crate) fn parse(body: &Bytes, json: Option<usize>, max: usize) -> Result<Inf
         (None, None) => return refused("the input has neither `data` nor `binary_data_size`"),
     };
     Ok(Infer {
-        id: asked.id,
+        id: asked.id.map(|id| id.0.into_owned()),
         input,
         binary,
     })
@@ -159,9 +184,9 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
         .as_ref()
         .and_then(|p| p.binary_data_output)
         .unwrap_or(false);
-    match &asked.outputs[..] {
+    match &asked.outputs.kept[..] {
         [] => Ok(of_all),
-        [output] if output.name == OUTPUT => {
+        [output] if output.name.0 == OUTPUT => {
             let parameters = output.parameters.as_ref();
             if parameters.and_then(|p| p.classification).is_some_and(|k| k > 0) {
                 return refused(
@@ -170,13 +195,13 @@ fn binary_output(asked: &Body<'_>) -> Result<bool, Problem> {
             }
             Ok(parameters.and_then(|p| p.binary_data).unwrap_or(of_all))
         }
-        [output] => {
-            let name = shortened(&output.name);
-            refused(format!("there is no output {name:?}; this model has {OUTPUT:?}"))
-        }
-        many => refused(format!(
+        [output] => match (too_long("name", &output.name), &output.name.0) {
+            (Some(reason), _) => refused(format!("the output's {reason}")),
+            (None, name) => refused(format!("there is no output {name:?}; this model has {OUTPUT:?}")),
+        },
+        _ => refused(format!(
             "{} outputs are asked for; this model has one, {OUTPUT:?}",
-            many.len()
+            asked.outputs.total
         )),
     }
 }
@@ -185,112 +210,15 @@ fn refused<T>(detail: impl Into<Cow<'static, str>>) -> Result<T, Problem> {
     Err(Problem::bad_tensor(detail))
 }
 
+/// What is wrong with the length of a string that the answer, or a message, repeats.
+fn too_long(what: &str, text: &Text<'_>) -> Option<String> {
+    let bytes = text.0.len();
+    (bytes > NAME_MAX).then(|| format!("`{what}` has {bytes} bytes; it must have at most {NAME_MAX}"))
+}
+
 fn shortened(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(at, _)| &text[..at])
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem_of(body: &str, json: Option<usize>) -> (u16, String) {
-        let problem = parse(&Bytes::from(body.to_owned()), json, 64).unwrap_err();
-        (problem.status.as_u16(), problem.detail.into_owned())
-    }
-
-    #[test]
-    fn what_is_not_an_inference_request_is_named() {
-        let with = |input: &str| format!(r#"{{"inputs":[{input}]}}"#);
-        let image = r#""name":"image","datatype":"BYTES","shape":[1]"#;
-        for (body, word) in [
-            ("{".to_owned(), "EOF"),
-            ("[]".to_owned(), "inference request"),
-            // serde would accept it in place of the object, field by field.
-            (format!(r#"["id",[{{{image},"data":[""]}}]]"#), "JSON object"),
-            ("{}".to_owned(), "inputs"),
-            (r#"{"inputs":[]}"#.to_owned(), "0 inputs"),
-            (
-                with(r#"{"name":"pixels","datatype":"BYTES","shape":[1],"data":[""]}"#),
-                "pixels",
-            ),
-            (
-                with(r#"{"name":"image","datatype":"FP64","shape":[1],"data":[""]}"#),
-                "FP64",
-            ),
-            (with(&format!("{{{image}}}")), "neither"),
-            (
-                with(&format!(
-                    r#"{{{image},"data":[""],"parameters":{{"binary_data_size":1}}}}"#
-                )),
-                "both",
-            ),
-            (
-                with(&format!(r#"{{{image},"parameters":{{"binary_data_size":7}}}}"#)),
-                "0 bytes follow",
-            ),
-            (with(&format!(r#"{{{image},"data":["",""]}}"#)), "more than the 1"),
-            (
-                with(&format!(
-                    r#"{{{image},"data":[""],"parameters":{{"content_type":"str"}}}}"#
-                )),
-                "str",
-            ),
-            (
-                format!(r#"{{"inputs":[{{{image},"data":[""]}}],"outputs":[{{"name":"logits"}}]}}"#),
-                "logits",
-            ),
-            (
-                format!(
-                    r#"{{"inputs":[{{{image},"data":[""]}}],"outputs":[{{"name":"probabilities","parameters":{{"classification":3}}}}]}}"#
-                ),
-                "classification",
-            ),
-        ] {
-            let (status, detail) = problem_of(&body, None);
-            assert!(
-                status == 400 && detail.contains(word),
-                "{body}: {status} {detail}"
-            );
-        }
-        assert!(problem_of("{}", Some(3)).1.contains("more than the body"));
-        let body = with(&format!(r#"{{{image},"data":["YQ=="]}}"#));
-        assert!(
-            problem_of(&format!("{body}tail"), Some(body.len()))
-                .1
-                .contains("bytes follow")
-        );
-    }
-
-    #[test]
-    fn the_answers_form_is_what_the_output_asks_for() {
-        let image = r#"{"name":"image","datatype":"BYTES","shape":[1],"data":["YQ=="]}"#;
-        for (rest, binary) in [
-            ("", false),
-            (r#","parameters":{"binary_data_output":true}"#, true),
-            (
-                r#","outputs":[{"name":"probabilities","parameters":{"binary_data":true}}]"#,
-                true,
-            ),
-            (
-                r#","parameters":{"binary_data_output":true},"outputs":[{"name":"probabilities","parameters":{"binary_data":false}}]"#,
-                false,
-            ),
-            (
-                r#","parameters":{"binary_data_output":true},"outputs":[{"name":"probabilities"}]"#,
-                true,
-            ),
-        ] {
-            let body = format!(r#"{{"id":"7","inputs":[{image}]{rest}}}"#);
-            let infer = parse(&Bytes::from(body), None, 64).unwrap();
-            assert_eq!((infer.binary, infer.id.as_deref()), (binary, Some("7")), "{rest}");
-        }
-    }
-
-    #[test]
-    fn a_length_of_zero_means_that_all_is_one_image() {
-        let infer = parse(&Bytes::from_static(b"GIF89a"), Some(0), 64).unwrap();
-        let image = EncodedImage::Raw(Bytes::from_static(b"GIF89a"));
-        assert_eq!(infer.input, Input::Images(vec![image]));
-        assert!(infer.binary);
-    }
-}
+mod tests;
