@@ -6,7 +6,8 @@
 //!
 //! - [`Format`]: the format, recognised from the content and never from a name
 //! - [`Limits`], `guard`: images that claim too much are refused before anything is decoded
-//! - [`decode()`], [`decode_luma`]: bytes → [`Face`] or full-size [`LumaImage`]
+//! - [`Opened`]: header first; then [`Opened::face`], or [`Opened::photo`] for the detector
+//! - [`decode()`], [`decode_luma`]: bytes → [`Face`] or full-size [`LumaImage`] in one call
 //!   - `decode::jpeg`: JPEG; the other formats are decoded by the `image` crate
 //!   - `decode::luma`: BT.601 gray, transparency on white, 16 → 8 bits
 //!   - `decode::orient`: EXIF orientation
@@ -27,7 +28,7 @@ mod limits;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use decode::{LumaImage, decode, decode_luma};
+pub use decode::{LumaImage, Opened, Photo, Purpose, decode, decode_luma};
 pub use error::{ImageError, Reason};
 pub use face::{Face, PIXELS, SIDE};
 pub use format::Format;

@@ -11,54 +11,90 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::luma::{self, LumaImage};
-use crate::{Format, ImageError, Limits, Reason};
+use crate::{Format, ImageError, Reason};
 
-/// Decodes `bytes` to gray as stored, and the orientation to show it in.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(LumaImage, Orientation), ImageError> {
-    let markers = Markers::read(bytes);
-    let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default()
-        .set_max_width(side)
-        .set_max_height(side)
-        .set_strict_mode(false);
-    // Declared as YCbCr, the file is decoded; its three channels then come out as stored, which is RGB.
-    let adobe = markers.rgb_marked_at.map(|at| (at, ADOBE_YCC));
-    let xmp = memmem::find_iter(bytes, EXTENDED_XMP).map(|at| (at, b'-'));
-    let patched = with_bytes(bytes, adobe.into_iter().chain(xmp));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*patched), options);
-    decoder.decode_headers().map_err(broken)?;
-    let info = decoder
-        .info()
-        .ok_or(ImageError::broken(Format::Jpeg, Reason::Damaged))?;
-    let (width, height) = (u32::from(info.width), u32::from(info.height));
-    limits.check(Format::Jpeg, width, height)?;
-    if !markers.ends {
-        return Err(ImageError::broken(Format::Jpeg, Reason::CutShort));
+/// A JPEG whose headers are read.
+pub(super) struct Jpeg<'a> {
+    bytes: Cow<'a, [u8]>,
+    markers: Markers,
+    width: u32,
+    height: u32,
+}
+
+impl<'a> Jpeg<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let markers = Markers::read(bytes);
+        // Declared as YCbCr, the file is decoded; its three channels then come out as stored, which is RGB.
+        let adobe = markers.rgb_marked_at.map(|at| (at, ADOBE_YCC));
+        let xmp = memmem::find_iter(bytes, EXTENDED_XMP).map(|at| (at, b'-'));
+        let bytes = with_bytes(bytes, adobe.into_iter().chain(xmp));
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*bytes), options());
+        decoder.decode_headers().map_err(broken)?;
+        let info = decoder
+            .info()
+            .ok_or(ImageError::broken(Format::Jpeg, Reason::Damaged))?;
+        let (width, height) = (u32::from(info.width), u32::from(info.height));
+        Ok(Self {
+            bytes,
+            markers,
+            width,
+            height,
+        })
     }
 
-    let from = decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
-    let to = match from {
-        ColorSpace::Luma => ColorSpace::Luma,
-        // Y alone; all three channels as stored where the decoder would get Y alone wrong, or they are RGB.
-        ColorSpace::YCbCr if markers.plain_sampling && markers.rgb_marked_at.is_none() => ColorSpace::Luma,
-        ColorSpace::YCbCr => ColorSpace::YCbCr,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(to));
-    let mut pixels = vec![0; width as usize * height as usize * to.num_components()];
-    decoder.decode_into(&mut pixels).map_err(broken)?;
-    let pixels = match to {
-        ColorSpace::Luma => pixels,
-        ColorSpace::YCbCr if markers.rgb_marked_at.is_none() => {
-            pixels.as_chunks::<3>().0.iter().map(|[y, _, _]| *y).collect()
+    /// Width and height as stored.
+    pub(super) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Bytes of pixels and coefficients, at most: a progressive file keeps two bytes for each of three channels.
+    pub(super) fn memory(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * 9
+    }
+
+    /// The gray pixels as stored, and the orientation to show them in.
+    pub(super) fn decode(self) -> Result<(LumaImage, Orientation), ImageError> {
+        let markers = &self.markers;
+        if !markers.ends {
+            return Err(ImageError::broken(Format::Jpeg, Reason::CutShort));
         }
-        _ => luma::from_rgb8(&pixels),
-    };
-    let orientation = info
-        .exif_data
-        .and_then(|exif| Orientation::from_exif_chunk(&exif))
-        .unwrap_or(Orientation::NoTransforms);
-    Ok((LumaImage::new(width, height, pixels), orientation))
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*self.bytes), options());
+        decoder.decode_headers().map_err(broken)?;
+        let from = decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
+        let to = match from {
+            ColorSpace::Luma => ColorSpace::Luma,
+            // Y alone; all three channels as stored where the decoder would get Y alone wrong, or they are RGB.
+            ColorSpace::YCbCr if markers.plain_sampling && markers.rgb_marked_at.is_none() => {
+                ColorSpace::Luma
+            }
+            ColorSpace::YCbCr => ColorSpace::YCbCr,
+            _ => ColorSpace::RGB,
+        };
+        decoder.set_options(options().set_strict_mode(true).jpeg_set_out_colorspace(to));
+        let mut pixels = vec![0; self.width as usize * self.height as usize * to.num_components()];
+        decoder.decode_into(&mut pixels).map_err(broken)?;
+        let pixels = match to {
+            ColorSpace::Luma => pixels,
+            ColorSpace::YCbCr if markers.rgb_marked_at.is_none() => {
+                pixels.as_chunks::<3>().0.iter().map(|[y, _, _]| *y).collect()
+            }
+            _ => luma::from_rgb8(&pixels),
+        };
+        let orientation = decoder
+            .info()
+            .and_then(|info| info.exif_data)
+            .and_then(|exif| Orientation::from_exif_chunk(&exif))
+            .unwrap_or(Orientation::NoTransforms);
+        Ok((LumaImage::new(self.width, self.height, pixels), orientation))
+    }
+}
+
+fn options() -> DecoderOptions {
+    let side = usize::from(u16::MAX);
+    DecoderOptions::default()
+        .set_max_width(side)
+        .set_max_height(side)
+        .set_strict_mode(false)
 }
 
 fn broken(error: DecodeErrors) -> ImageError {

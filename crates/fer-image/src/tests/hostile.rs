@@ -105,6 +105,26 @@ fn every_sample_is_recognised_and_decoded() {
 }
 
 #[test]
+fn an_opened_image_tells_its_size_and_memory_before_it_is_decoded() {
+    for (name, file) in samples() {
+        let open = || Opened::new(&file, &Limits::default()).unwrap();
+        let luma = luma_of(&file);
+        assert_eq!(Some(open().format()), Format::sniff(&file), "{name}");
+        assert_eq!(open().pixels(), luma.pixels().len() as u64, "{name}");
+        let least = open().pixels();
+        assert!(open().memory(Purpose::Face) > least, "{name}");
+        assert!(
+            open().memory(Purpose::Photo) >= open().memory(Purpose::Face),
+            "{name}"
+        );
+        assert_eq!(open().face().unwrap(), face_of(&file), "{name}");
+        let photo = open().photo().unwrap();
+        assert_eq!((photo.width, photo.height), (luma.width(), luma.height()));
+        assert_eq!(photo.luma, luma, "{name}");
+    }
+}
+
+#[test]
 fn a_file_cut_anywhere_is_an_error_or_the_same_picture() {
     for (name, file) in samples() {
         let whole = luma_of(&file);
