@@ -122,7 +122,7 @@ impl<'a> Opened<'a> {
     /// [`ImageError::Broken`].
     pub fn face(self) -> Result<Face, ImageError> {
         let format = self.format;
-        let (image, orientation) = self.as_stored()?;
+        let (image, orientation) = self.into_stored()?;
         // Turning the square afterwards moves 2,304 pixels instead of millions. The kernel is symmetric,
         // so only rounding could tell the difference.
         let face = image
@@ -145,12 +145,12 @@ impl<'a> Opened<'a> {
 
     /// Decodes the image to gray at full size, upright.
     pub(super) fn luma(self) -> Result<LumaImage, ImageError> {
-        let (image, orientation) = self.as_stored()?;
+        let (image, orientation) = self.into_stored()?;
         Ok(orient::upright(image, orientation))
     }
 
     /// The gray pixels as they are stored, and the orientation in which to show them.
-    fn as_stored(self) -> Result<(LumaImage, Orientation), ImageError> {
+    fn into_stored(self) -> Result<(LumaImage, Orientation), ImageError> {
         let mut decoder = match self.decoder {
             Decoder::Jpeg(jpeg) => return jpeg.decode(),
             Decoder::Other(decoder) => decoder,
