@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - [`Format`]: the format, recognised from the content and never from a name
+//! - [`Unread`]: what bytes are that we do not read
 //! - [`Limits`], `guard`: images that claim too much are refused before anything is decoded
 //! - [`Opened`]: header first; then [`Opened::face`], or [`Opened::photo`] for the detector
 //! - [`decode()`], [`decode_luma`]: bytes → [`Face`] or full-size [`LumaImage`] in one call
@@ -27,9 +28,11 @@ mod guard;
 mod limits;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unread;
 
 pub use decode::{LumaImage, Opened, Photo, Purpose, decode, decode_luma};
-pub use error::{ImageError, Reason};
+pub use error::{ImageError, Kind, Reason};
 pub use face::{Face, PIXELS, SIDE};
 pub use format::Format;
 pub use limits::Limits;
+pub use unread::Unread;

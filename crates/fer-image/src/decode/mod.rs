@@ -1,5 +1,6 @@
 //! Bytes → full-size gray image → face.
 
+mod exif;
 mod jpeg;
 pub(crate) mod luma;
 mod opened;

@@ -17,7 +17,15 @@ use super::{
     orient,
     photo::Photo,
 };
-use crate::{Face, Format, ImageError, Limits, Reason, guard};
+use crate::{Face, Format, ImageError, Kind, Limits, Reason, SIDE, Unread, faces::MAX_PIXELS, guard};
+
+/// The full size, in eighths.
+const WHOLE: u32 = 8;
+/// The least side in pixels of an image that becomes a face: three times a face's. `docs/performance.md` has what less
+/// and more would change.
+const FACE_SIDE: u64 = 3 * SIDE as u64;
+/// The least pixels of a photo for the detector: as many as its largest search has.
+const PHOTO_PIXELS: u64 = MAX_PIXELS as u64;
 
 /// What an image is decoded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +67,7 @@ impl<'a> Opened<'a> {
         if bytes.is_empty() {
             return Err(ImageError::Empty);
         }
-        let format = Format::sniff(bytes).ok_or(ImageError::UnknownFormat)?;
+        let format = Format::sniff(bytes).ok_or_else(|| ImageError::UnknownFormat(Unread::sniff(bytes)))?;
         guard::check(format, bytes, limits)?;
         let decoder = Decoder::new(format, bytes, limits)?;
         let (width, height) = match &decoder {
@@ -95,24 +103,24 @@ impl<'a> Opened<'a> {
         /// Tables, rows, metadata.
         const OVERHEAD: u64 = 4 << 20;
         let pixels = self.pixels();
-        // What the decoder works in and what it hands over.
+        // What the decoder works in, along with the gray pixels.
         let decoded = match &self.decoder {
-            Decoder::Jpeg(jpeg) => jpeg.memory(),
+            Decoder::Jpeg(jpeg) => jpeg.memory(self.eighths(purpose)),
             Decoder::Other(other) => {
                 // A canvas or planes of the decoder's own, along with what it hands over.
                 let own = match self.format {
                     Format::WebP | Format::Gif => pixels.saturating_mul(8),
                     _ => pixels,
                 };
-                other.total_bytes().saturating_add(own)
+                other.total_bytes().saturating_add(own).saturating_add(pixels)
             }
         };
         // Turning makes a second gray image.
-        let gray = match purpose {
-            Purpose::Face => pixels,
-            Purpose::Photo => pixels.saturating_mul(2),
+        let turned = match purpose {
+            Purpose::Face => 0,
+            Purpose::Photo => pixels,
         };
-        decoded.saturating_add(gray).saturating_add(OVERHEAD)
+        decoded.saturating_add(turned).saturating_add(OVERHEAD)
     }
 
     /// Decodes the image and squeezes the whole of it into a face; the aspect ratio is not kept. A 48×48 image is not
@@ -121,13 +129,19 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// [`ImageError::Broken`].
     pub fn face(self) -> Result<Face, ImageError> {
-        let format = self.format;
-        let (image, orientation) = self.into_stored()?;
+        let (format, eighths) = (self.format, self.eighths(Purpose::Face));
+        let full = [self.width, self.height];
+        let (image, orientation) = self.into_stored(eighths)?;
+        let face = if eighths == WHOLE {
+            image.whole()
+        } else {
+            // The last column and row may reach over the border.
+            let size = full.map(|side| f64::from(side) * f64::from(eighths) / f64::from(WHOLE));
+            image.part([0.0, 0.0], size)
+        };
+        let face = face.map_err(|error| ImageError::broken_by(format, Reason::Damaged, error))?;
         // Turning the square afterwards moves 2,304 pixels instead of millions. The kernel is symmetric,
         // so only rounding could tell the difference.
-        let face = image
-            .whole()
-            .map_err(|error| ImageError::broken_by(format, Reason::Damaged, error))?;
         if orientation == Orientation::NoTransforms {
             return Ok(face);
         }
@@ -140,19 +154,43 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// [`ImageError::Broken`].
     pub fn photo(self) -> Result<Photo, ImageError> {
-        self.luma().map(Photo::from)
+        let (width, height, eighths) = (self.width, self.height, self.eighths(Purpose::Photo));
+        let (image, orientation) = self.into_stored(eighths)?;
+        let turned = orient::swaps_sides(orientation);
+        let (width, height) = if turned { (height, width) } else { (width, height) };
+        let luma = orient::upright(image, orientation);
+        Ok(Photo { luma, width, height })
     }
 
     /// Decodes the image to gray at full size, upright.
     pub(super) fn luma(self) -> Result<LumaImage, ImageError> {
-        let (image, orientation) = self.into_stored()?;
+        let (image, orientation) = self.into_stored(WHOLE)?;
         Ok(orient::upright(image, orientation))
     }
 
+    /// The least number of eighths of the size at which `purpose` loses nothing that counts; only JPEG has less than
+    /// [`WHOLE`].
+    fn eighths(&self, purpose: Purpose) -> u32 {
+        if self.format != Format::Jpeg {
+            return WHOLE;
+        }
+        let side = |n: u32, eighths: u32| u64::from(n) * u64::from(eighths) / u64::from(WHOLE);
+        let enough = |eighths: &u32| {
+            let (width, height) = (side(self.width, *eighths), side(self.height, *eighths));
+            match purpose {
+                Purpose::Face => width.min(height) >= FACE_SIDE,
+                Purpose::Photo => width * height >= PHOTO_PIXELS,
+            }
+        };
+        (1..WHOLE).find(enough).unwrap_or(WHOLE)
+    }
+
     /// The gray pixels as they are stored, and the orientation in which to show them.
-    fn into_stored(self) -> Result<(LumaImage, Orientation), ImageError> {
+    ///
+    /// A JPEG at `eighths` of the size, rounded up; the other formats at full size.
+    fn into_stored(self, eighths: u32) -> Result<(LumaImage, Orientation), ImageError> {
         let mut decoder = match self.decoder {
-            Decoder::Jpeg(jpeg) => return jpeg.decode(),
+            Decoder::Jpeg(jpeg) => return Ok((jpeg.decode(eighths)?, jpeg.orientation())),
             Decoder::Other(decoder) => decoder,
         };
         let format = self.format;
@@ -175,8 +213,8 @@ impl<'a> Opened<'a> {
             .map_err(|error| ImageError::broken_by(format, Reason::TooMuchMemory, error))?;
         let mut pixels = vec![0; length];
         decoder.read_image_boxed(&mut pixels).map_err(fail)?;
-        let pixels =
-            luma::from_pixels(color, pixels, alpha).ok_or(ImageError::broken(format, Reason::Unsupported))?;
+        let pixels = luma::from_pixels(color, pixels, alpha)
+            .ok_or(ImageError::broken(format, Reason::Unsupported(Kind::Other)))?;
         Ok((LumaImage::new(self.width, self.height, pixels), orientation))
     }
 }
@@ -186,7 +224,7 @@ impl<'a> Decoder<'a> {
         let reader = Cursor::new(bytes);
         let fail = |error| ImageError::from_decoder(format, error);
         Ok(Self::Other(match format {
-            Format::Jpeg => return Jpeg::open(bytes).map(Self::Jpeg),
+            Format::Jpeg => return Jpeg::open(bytes, limits).map(Self::Jpeg),
             Format::Png => {
                 let (width, height) = guard::png_size(bytes).unwrap_or_default();
                 let memory = limits.memory_of(width, height, bytes.len());

@@ -22,9 +22,10 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
         Rotate270FlipH => (w * h - 1, -w, -1),
         Rotate270 => (w - 1, w, -1),
     };
-    let (width, height) = match orientation {
-        Rotate90FlipH | Rotate90 | Rotate270FlipH | Rotate270 => (image.height, image.width),
-        _ => (image.width, image.height),
+    let (width, height) = if swaps_sides(orientation) {
+        (image.height, image.width)
+    } else {
+        (image.width, image.height)
     };
     let (to_width, to_height) = (width as usize, height as usize);
     let mut pixels = vec![0; image.pixels.len()];
@@ -40,6 +41,12 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
         }
     }
     LumaImage::new(width, height, pixels)
+}
+
+/// Whether turning exchanges width and height.
+pub(crate) fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90FlipH | Rotate90 | Rotate270FlipH | Rotate270)
 }
 
 /// The orientation in a PNG's `eXIf` chunk, which may also follow the pixels: the decoder reads only one before them.

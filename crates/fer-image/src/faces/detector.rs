@@ -42,7 +42,7 @@ const FIRST_PIXELS: f64 = 640.0 * 640.0;
 /// compared with its length and not with its height.
 const FIRST_SHORT_SIDE: f64 = 400.0;
 /// Most pixels of any search's image, and of the second's.
-const MAX_PIXELS: f64 = 1600.0 * 1600.0;
+pub(crate) const MAX_PIXELS: f64 = 1600.0 * 1600.0;
 /// Small images are enlarged up to this factor, as long as they stay within those pixels.
 const MAX_ENLARGEMENT: f64 = 2.0;
 /// A face narrower than this in the first search (in its pixels) suggests that there are more, too small for it.

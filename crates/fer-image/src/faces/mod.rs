@@ -13,6 +13,7 @@ mod seeta;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use detector::MAX_PIXELS;
 pub use detector::{Found, FoundFace, Seeta};
 pub use face_box::{FaceBox, Rect};
 pub use options::Options;

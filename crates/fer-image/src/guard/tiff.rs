@@ -60,7 +60,7 @@ fn check_layout(bytes: &[u8]) -> Result<(), ImageError> {
     if numbers(Tag::Compression).iter().any(|c| JPEG.contains(c))
         || numbers(Tag::SampleFormat).contains(&FLOAT)
     {
-        return refused(Reason::Unsupported);
+        return refused(Reason::Unsupported(crate::Kind::Compression));
     }
     let samples = numbers(Tag::SamplesPerPixel).first().copied().unwrap_or(1);
     let bits = numbers(Tag::BitsPerSample).into_iter().max().unwrap_or(1);

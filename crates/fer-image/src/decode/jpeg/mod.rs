@@ -1,0 +1,99 @@
+//! JPEG → gray by libjpeg (libjpeg-turbo's decoder, as mozjpeg carries it): the Y channel as it is, with no colour
+//! conversion and no chroma upsampling, at full size or at some eighths of it.
+//!
+//! What counts as a whole file:
+//! - Each scan has the data of all its blocks, and each channel has a scan. Else the file is cut short. libjpeg alone would
+//!   go on with zero bits, which shows as gray and takes time for nothing.
+//! - The end marker may be missing, as browsers have it; then a progressive file must have every bit of every
+//!   coefficient, since it may have been cut between two scans.
+//! - Wrong Huffman codes, restart markers and progressions are damage. Bytes between segments are not: cameras write them.
+//!
+//! A file without Huffman tables is decoded with the standard ones (frames of Motion JPEG have none).
+
+mod ffi;
+
+use image::metadata::Orientation;
+
+use super::{exif, luma::LumaImage};
+use crate::{Format, ImageError, Kind, Limits, Reason};
+use ffi::{Failed, Failure, Header};
+
+/// What libjpeg allocates besides coefficients, for the widest image: rows of blocks, Huffman tables.
+const ROWS: u64 = 16 << 20;
+
+/// A JPEG whose header is read.
+pub(super) struct Jpeg<'a> {
+    bytes: &'a [u8],
+    header: Header,
+}
+
+impl<'a> Jpeg<'a> {
+    pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, ImageError> {
+        let (header, result) = ffi::open(bytes);
+        if let Err(failed) = result {
+            // The size comes first, if it was read: its message says what is accepted.
+            if header.width > 0 && header.height > 0 {
+                limits.check(Format::Jpeg, header.width, header.height)?;
+            }
+            return Err(broken(failed));
+        }
+        Ok(Self { bytes, header })
+    }
+
+    /// Width and height as stored.
+    pub(super) fn size(&self) -> (u32, u32) {
+        (self.header.width, self.header.height)
+    }
+
+    /// Bytes that decoding at `eighths` of the size takes at most.
+    pub(super) fn memory(&self, eighths: u32) -> u64 {
+        let (width, height) = self.scaled(eighths);
+        self.header.coefficients + ROWS + u64::from(width) * u64::from(height)
+    }
+
+    /// The orientation to show it in.
+    pub(super) fn orientation(&self) -> Orientation {
+        let (at, length) = self.header.exif;
+        let block = self.bytes.get(at..at.saturating_add(length));
+        exif::orientation(block.unwrap_or_default())
+    }
+
+    /// The gray pixels as stored, at `eighths` (1–8) of the size, rounded up.
+    pub(super) fn decode(&self, eighths: u32) -> Result<LumaImage, ImageError> {
+        let (width, height) = self.scaled(eighths);
+        let mut pixels = vec![0; width as usize * height as usize];
+        ffi::decode(self.bytes, &self.header, eighths, &mut pixels).map_err(broken)?;
+        Ok(LumaImage::new(width, height, pixels))
+    }
+
+    fn scaled(&self, eighths: u32) -> (u32, u32) {
+        let side = |n: u32| (u64::from(n) * u64::from(eighths)).div_ceil(8) as u32;
+        (side(self.header.width), side(self.header.height))
+    }
+}
+
+fn broken((failure, message): Failed) -> ImageError {
+    let reason = match failure {
+        Failure::NoPixels => Reason::NoPixels,
+        Failure::CutShort => Reason::CutShort,
+        Failure::Damaged => Reason::Damaged,
+        Failure::OutOfMemory => Reason::TooMuchMemory,
+        Failure::LongSide => Reason::Unsupported(Kind::LongSide),
+        Failure::Coding(marker) => Reason::Unsupported(coding(marker)),
+        Failure::Precision => Reason::Unsupported(Kind::Precision),
+        Failure::Channels => Reason::Unsupported(Kind::Channels),
+        Failure::Sampling => Reason::Unsupported(Kind::Sampling),
+    };
+    ImageError::broken_by(Format::Jpeg, reason, message)
+}
+
+/// What a frame marker that is not read stands for (T.81, table B.1; T.87 for JPEG-LS).
+fn coding(marker: u32) -> Kind {
+    match marker {
+        0xC3 => Kind::Lossless,
+        0xC5..=0xC7 | 0xDE => Kind::Hierarchical,
+        0xC9..=0xCB | 0xCD..=0xCF => Kind::Arithmetic,
+        0xF7 => Kind::JpegLs,
+        _ => Kind::Other,
+    }
+}
