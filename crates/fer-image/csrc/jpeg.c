@@ -246,7 +246,7 @@ static void read_scans(struct reader *reader) {
     cut_short(jpeg);
   for (i = 0; jpeg->progressive_mode && i < jpeg->num_components; i++)
     for (k = 0; k < DCTSIZE2; k++)
-      if (k == 0 ? jpeg->coef_bits[i][k] < 0 : reader->ended && jpeg->coef_bits[i][k] != 0)
+      if ((k == 0 && jpeg->coef_bits[i][k] < 0) || (reader->ended && jpeg->coef_bits[i][k] != 0))
         cut_short(jpeg);
 }
 

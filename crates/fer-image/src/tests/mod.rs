@@ -5,6 +5,8 @@ use super::*;
 pub(crate) mod draw;
 mod formats;
 pub(crate) mod hostile;
+mod jpeg;
+mod jpeg_files;
 mod pixels;
 pub(crate) mod variants;
 
