@@ -1,15 +1,15 @@
 //! Image bytes → [`Face`]: the only preprocessing there is, for serving and for training alike.
 //!
 //! ```text
-//! bytes → format → guard → decode → gray on white → upright → 48×48
+//! bytes → format → header → decode → gray on white → upright → 48×48
 //! ```
 //!
 //! - [`Format`]: the format, recognised from the content and never from a name
 //! - [`Unread`]: what bytes are that we do not read
-//! - [`Limits`], `guard`: images that claim too much are refused before anything is decoded
+//! - [`Limits`]: images that claim too much are refused before anything is decoded
 //! - [`Opened`]: header first; then [`Opened::face`], or [`Opened::photo`] for the detector
 //! - [`decode()`], [`decode_luma`]: bytes → [`Face`] or full-size [`LumaImage`] in one call
-//!   - `decode::jpeg`: JPEG; the other formats are decoded by the `image` crate
+//!   - `decode::jpeg`, `decode::gif`, `decode::tiff`, `decode::others`: the formats' decoders
 //!   - `decode::luma`: BT.601 gray, transparency on white, 16 → 8 bits
 //!   - `decode::orient`: EXIF orientation
 //!   - `decode::resize`: antialiased, the whole image into the square
@@ -24,7 +24,6 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
 mod limits;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,12 +1,18 @@
 //! Bytes → full-size gray image → face.
 
 mod exif;
+mod gif;
 mod jpeg;
 pub(crate) mod luma;
 mod opened;
 pub(crate) mod orient;
+mod others;
 mod photo;
+mod png_metadata;
 mod resize;
+mod source;
+mod tiff;
+mod webp;
 
 use crate::{Face, ImageError, Limits};
 pub use luma::LumaImage;

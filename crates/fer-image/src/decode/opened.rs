@@ -1,23 +1,11 @@
 //! Header first, pixels later: what lies between the two is the caller's decision.
 
-use std::io::Cursor;
-
-use image::{
-    ImageDecoder,
-    codecs::{
-        bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, pnm::PnmDecoder, tiff::TiffDecoder,
-        webp::WebPDecoder,
-    },
-    metadata::Orientation,
-};
+use image::metadata::Orientation;
 
 use super::{
-    jpeg::Jpeg,
-    luma::{self, Alpha, LumaImage},
-    orient,
-    photo::Photo,
+    gif::Gif, jpeg::Jpeg, luma::LumaImage, orient, others::Other, photo::Photo, source::Source, tiff::Tiff,
 };
-use crate::{Face, Format, ImageError, Kind, Limits, Reason, SIDE, Unread, faces::MAX_PIXELS, guard};
+use crate::{Face, Format, ImageError, Limits, Reason, SIDE, Unread, faces::MAX_PIXELS};
 
 /// The full size, in eighths.
 const WHOLE: u32 = 8;
@@ -38,17 +26,10 @@ pub enum Purpose {
 
 /// An image whose header its decoder has read; no pixel is decoded yet.
 pub struct Opened<'a> {
-    bytes: &'a [u8],
-    limits: Limits,
     format: Format,
     width: u32,
     height: u32,
-    decoder: Decoder<'a>,
-}
-
-enum Decoder<'a> {
-    Jpeg(Jpeg<'a>),
-    Other(Box<dyn ImageDecoder + 'a>),
+    source: Box<dyn Source + 'a>,
 }
 
 impl std::fmt::Debug for Opened<'_> {
@@ -68,20 +49,21 @@ impl<'a> Opened<'a> {
             return Err(ImageError::Empty);
         }
         let format = Format::sniff(bytes).ok_or_else(|| ImageError::UnknownFormat(Unread::sniff(bytes)))?;
-        guard::check(format, bytes, limits)?;
-        let decoder = Decoder::new(format, bytes, limits)?;
-        let (width, height) = match &decoder {
-            Decoder::Jpeg(jpeg) => jpeg.size(),
-            Decoder::Other(other) => other.dimensions(),
+        let source: Box<dyn Source> = match format {
+            Format::Jpeg => Box::new(Jpeg::open(bytes, limits)?),
+            Format::Gif => Box::new(Gif::open(bytes)?),
+            Format::Tiff => Box::new(Tiff::open(bytes)?),
+            Format::Png | Format::WebP | Format::Bmp | Format::Pnm => {
+                Box::new(Other::open(format, bytes, limits)?)
+            }
         };
+        let (width, height) = source.size();
         limits.check(format, width, height)?;
         Ok(Self {
-            bytes,
-            limits: *limits,
             format,
             width,
             height,
-            decoder,
+            source,
         })
     }
 
@@ -100,27 +82,13 @@ impl<'a> Opened<'a> {
     /// The most bytes of memory that decoding for `purpose` takes, besides the file itself.
     #[must_use]
     pub fn memory(&self, purpose: Purpose) -> u64 {
-        /// Tables, rows, metadata.
-        const OVERHEAD: u64 = 4 << 20;
-        let pixels = self.pixels();
-        // What the decoder works in, along with the gray pixels.
-        let decoded = match &self.decoder {
-            Decoder::Jpeg(jpeg) => jpeg.memory(self.eighths(purpose)),
-            Decoder::Other(other) => {
-                // A canvas or planes of the decoder's own, along with what it hands over.
-                let own = match self.format {
-                    Format::WebP | Format::Gif => pixels.saturating_mul(8),
-                    _ => pixels,
-                };
-                other.total_bytes().saturating_add(own).saturating_add(pixels)
-            }
-        };
+        let decoded = self.source.memory(self.eighths(purpose));
         // Turning makes a second gray image.
         let turned = match purpose {
             Purpose::Face => 0,
-            Purpose::Photo => pixels,
+            Purpose::Photo => self.pixels(),
         };
-        decoded.saturating_add(turned).saturating_add(OVERHEAD)
+        decoded.saturating_add(turned).saturating_add(Limits::OVERHEAD)
     }
 
     /// Decodes the image and squeezes the whole of it into a face; the aspect ratio is not kept. A 48×48 image is not
@@ -131,7 +99,7 @@ impl<'a> Opened<'a> {
     pub fn face(self) -> Result<Face, ImageError> {
         let (format, eighths) = (self.format, self.eighths(Purpose::Face));
         let full = [self.width, self.height];
-        let (image, orientation) = self.into_stored(eighths)?;
+        let (image, orientation) = self.source.decode(eighths)?;
         let face = if eighths == WHOLE {
             image.whole()
         } else {
@@ -155,7 +123,7 @@ impl<'a> Opened<'a> {
     /// [`ImageError::Broken`].
     pub fn photo(self) -> Result<Photo, ImageError> {
         let (width, height, eighths) = (self.width, self.height, self.eighths(Purpose::Photo));
-        let (image, orientation) = self.into_stored(eighths)?;
+        let (image, orientation) = self.source.decode(eighths)?;
         let turned = orient::swaps_sides(orientation);
         let (width, height) = if turned { (height, width) } else { (width, height) };
         let luma = orient::upright(image, orientation);
@@ -164,7 +132,7 @@ impl<'a> Opened<'a> {
 
     /// Decodes the image to gray at full size, upright.
     pub(super) fn luma(self) -> Result<LumaImage, ImageError> {
-        let (image, orientation) = self.into_stored(WHOLE)?;
+        let (image, orientation) = self.source.decode(WHOLE)?;
         Ok(orient::upright(image, orientation))
     }
 
@@ -183,70 +151,5 @@ impl<'a> Opened<'a> {
             }
         };
         (1..WHOLE).find(enough).unwrap_or(WHOLE)
-    }
-
-    /// The gray pixels as they are stored, and the orientation in which to show them.
-    ///
-    /// A JPEG at `eighths` of the size, rounded up; the other formats at full size.
-    fn into_stored(self, eighths: u32) -> Result<(LumaImage, Orientation), ImageError> {
-        let mut decoder = match self.decoder {
-            Decoder::Jpeg(jpeg) => return Ok((jpeg.decode(eighths)?, jpeg.orientation())),
-            Decoder::Other(decoder) => decoder,
-        };
-        let format = self.format;
-        let fail = |error| ImageError::from_decoder(format, error);
-        let mut budget = self.limits.memory();
-        budget.reserve(decoder.total_bytes()).map_err(fail)?;
-        decoder.set_limits(budget).map_err(fail)?;
-        // Unreadable metadata do not make the image unreadable.
-        let mut orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        if format == Format::Png && orientation == Orientation::NoTransforms {
-            orientation = orient::of_png(self.bytes);
-        }
-        let color = decoder.color_type();
-        let alpha = if format == Format::Tiff && color.has_alpha() {
-            tiff_alpha(self.bytes)
-        } else {
-            Alpha::Straight
-        };
-        let length = usize::try_from(decoder.total_bytes())
-            .map_err(|error| ImageError::broken_by(format, Reason::TooMuchMemory, error))?;
-        let mut pixels = vec![0; length];
-        decoder.read_image_boxed(&mut pixels).map_err(fail)?;
-        let pixels = luma::from_pixels(color, pixels, alpha)
-            .ok_or(ImageError::broken(format, Reason::Unsupported(Kind::Other)))?;
-        Ok((LumaImage::new(self.width, self.height, pixels), orientation))
-    }
-}
-
-impl<'a> Decoder<'a> {
-    fn new(format: Format, bytes: &'a [u8], limits: &Limits) -> Result<Self, ImageError> {
-        let reader = Cursor::new(bytes);
-        let fail = |error| ImageError::from_decoder(format, error);
-        Ok(Self::Other(match format {
-            Format::Jpeg => return Jpeg::open(bytes, limits).map(Self::Jpeg),
-            Format::Png => {
-                let (width, height) = guard::png_size(bytes).unwrap_or_default();
-                let memory = limits.memory_of(width, height, bytes.len());
-                Box::new(PngDecoder::with_limits(reader, memory).map_err(fail)?)
-            }
-            Format::WebP => Box::new(WebPDecoder::new(reader).map_err(fail)?),
-            Format::Gif => Box::new(GifDecoder::new(reader).map_err(fail)?),
-            Format::Bmp => Box::new(BmpDecoder::new(reader).map_err(fail)?),
-            Format::Tiff => Box::new(TiffDecoder::new(reader).map_err(fail)?),
-            Format::Pnm => Box::new(PnmDecoder::new(reader).map_err(fail)?),
-        }))
-    }
-}
-
-/// The meaning of a TIFF's alpha channel: its ExtraSamples tag, which the `image` crate does not pass on.
-fn tiff_alpha(bytes: &[u8]) -> Alpha {
-    /// ExtraSamples' value for colours already multiplied by their opacity (TIFF 6.0, section 18).
-    const ASSOCIATED: u16 = 1;
-    let kinds = tiff::decoder::Decoder::new(Cursor::new(bytes))
-        .and_then(|mut decoder| decoder.find_tag_unsigned_vec::<u16>(tiff::tags::Tag::ExtraSamples));
-    match kinds {
-        Ok(Some(kinds)) if kinds.first() == Some(&ASSOCIATED) => Alpha::Premultiplied,
-        _ => Alpha::Straight,
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, eighths: u32, pixels: &mut [
     let mut job = Job::new(bytes);
     job.eighths = eighths;
     // What the coefficients need, and what libjpeg allocates besides them.
-    job.memory = header.coefficients.saturating_add(super::ROWS);
+    job.memory = header.coefficients.saturating_add(super::rows(header.width));
     job.pixels = pixels.as_mut_ptr();
     job.room = pixels.len();
     // SAFETY: as in `open`. The function writes `room` bytes to `pixels` at most, which is its length, and fails without

@@ -14,12 +14,14 @@ mod ffi;
 
 use image::metadata::Orientation;
 
-use super::{exif, luma::LumaImage};
+use super::{exif, luma::LumaImage, source::Source};
 use crate::{Format, ImageError, Kind, Limits, Reason};
 use ffi::{Failed, Failure, Header};
 
-/// What libjpeg allocates besides coefficients, for the widest image: rows of blocks, Huffman tables.
-const ROWS: u64 = 16 << 20;
+/// What libjpeg allocates besides coefficients for an image of that width: rows of blocks, Huffman tables.
+fn rows(width: u32) -> u64 {
+    (1 << 20) + 256 * u64::from(width)
+}
 
 /// A JPEG whose header is read.
 pub(super) struct Jpeg<'a> {
@@ -40,35 +42,34 @@ impl<'a> Jpeg<'a> {
         Ok(Self { bytes, header })
     }
 
-    /// Width and height as stored.
-    pub(super) fn size(&self) -> (u32, u32) {
-        (self.header.width, self.header.height)
-    }
-
-    /// Bytes that decoding at `eighths` of the size takes at most.
-    pub(super) fn memory(&self, eighths: u32) -> u64 {
-        let (width, height) = self.scaled(eighths);
-        self.header.coefficients + ROWS + u64::from(width) * u64::from(height)
-    }
-
     /// The orientation to show it in.
-    pub(super) fn orientation(&self) -> Orientation {
+    fn orientation(&self) -> Orientation {
         let (at, length) = self.header.exif;
         let block = self.bytes.get(at..at.saturating_add(length));
         exif::orientation(block.unwrap_or_default())
     }
 
-    /// The gray pixels as stored, at `eighths` (1–8) of the size, rounded up.
-    pub(super) fn decode(&self, eighths: u32) -> Result<LumaImage, ImageError> {
-        let (width, height) = self.scaled(eighths);
-        let mut pixels = vec![0; width as usize * height as usize];
-        ffi::decode(self.bytes, &self.header, eighths, &mut pixels).map_err(broken)?;
-        Ok(LumaImage::new(width, height, pixels))
-    }
-
     fn scaled(&self, eighths: u32) -> (u32, u32) {
         let side = |n: u32| (u64::from(n) * u64::from(eighths)).div_ceil(8) as u32;
         (side(self.header.width), side(self.header.height))
+    }
+}
+
+impl Source for Jpeg<'_> {
+    fn size(&self) -> (u32, u32) {
+        (self.header.width, self.header.height)
+    }
+
+    fn memory(&self, eighths: u32) -> u64 {
+        let (width, height) = self.scaled(eighths);
+        self.header.coefficients + rows(self.header.width) + u64::from(width) * u64::from(height)
+    }
+
+    fn decode(self: Box<Self>, eighths: u32) -> Result<(LumaImage, Orientation), ImageError> {
+        let (width, height) = self.scaled(eighths);
+        let mut pixels = vec![0; width as usize * height as usize];
+        ffi::decode(self.bytes, &self.header, eighths, &mut pixels).map_err(broken)?;
+        Ok((LumaImage::new(width, height, pixels), self.orientation()))
     }
 }
 
