@@ -9,5 +9,8 @@ fn main() {
     let include = env::var_os("DEP_JPEG_INCLUDE").unwrap_or_default();
     build.includes(env::split_paths(&include));
     // Optimised in every profile, as the dependencies are.
-    build.opt_level(3).file("csrc/jpeg.c").compile("fer_jpeg");
+    build
+        .opt_level(3)
+        .files(["csrc/jpeg.c", "csrc/scan.c"])
+        .compile("fer_jpeg");
 }

@@ -12,7 +12,7 @@
 #include <stdnoreturn.h>
 #include <string.h>
 
-#include <jpeglib.h>
+#include "scan.h"
 #include <jerror.h>
 
 /* The order is that of `Failure` in decode/jpeg/ffi.rs. */
@@ -34,8 +34,10 @@ struct job {
   /* Read by both calls. */
   const uint8_t *bytes;
   size_t length;
-  /* Read by the second: eighths of the size; the most bytes of coefficients; where width × height bytes of gray go. */
+  /* Read by the second: eighths of the size; whether scan.c reads a file in one scan; the most bytes that libjpeg may
+   * allocate; where width × height bytes of gray go. */
   uint32_t eighths;
+  uint32_t own_scan;
   uint64_t memory;
   uint8_t *pixels;
   size_t room;
@@ -278,6 +280,8 @@ static void decode_pixels(struct reader *reader) {
   if (jpeg->buffered_image) {
     read_scans(reader);
     jpeg_start_output(jpeg, jpeg->input_scan_number);
+  } else if (job->own_scan) {
+    fer_read_scan(jpeg);
   }
   if (jpeg->out_color_space == JCS_CMYK)
     inks = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, 4 * jpeg->output_width, 1);

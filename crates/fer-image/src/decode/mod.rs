@@ -2,7 +2,7 @@
 
 mod exif;
 mod gif;
-mod jpeg;
+pub(crate) mod jpeg;
 pub(crate) mod luma;
 mod opened;
 pub(crate) mod orient;

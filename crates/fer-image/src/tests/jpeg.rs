@@ -8,7 +8,7 @@ use super::{
     jpeg_files::{Coefficients, Layout, Scan},
     *,
 };
-use crate::decode::orient;
+use crate::decode::{jpeg::both_ways, orient};
 
 /// What each channel shows: slopes that no wrong place of a block can repeat. The luma rises by about 2 for each pixel.
 fn drawn(channel: usize, x: usize, y: usize) -> f64 {
@@ -75,8 +75,15 @@ fn matrix(sampling: &[(usize, usize)], orders: &[&[Scan<'_>]], progressive: bool
                     tables: true,
                 };
                 let what = format!("{size:?} {layout:?}");
-                let off = off(&coefficients.file(&layout, &[]), size, &what);
+                let file = coefficients.file(&layout, &[]);
+                let off = off(&file, size, &what);
                 assert!(off <= tolerance, "off by {off}: {what}");
+                if scans.len() == 1 {
+                    for eighths in [1, 2, 3, 5, 8] {
+                        let [theirs, ours] = both_ways(&file, eighths).map(Result::unwrap);
+                        assert_eq!(theirs, ours, "{eighths}/8 {what}");
+                    }
+                }
                 files += 1;
             }
         }
@@ -183,6 +190,55 @@ fn without_tables_the_standard_ones_apply() {
         off(&file, (33, 47), "no tables"),
         off(&plain(ORDERS[0], false, true), (33, 47), "tables")
     );
+}
+
+#[test]
+fn both_readers_of_a_scan_agree_on_noise_and_on_damage() {
+    // Long codes, runs of zeros, and values of every size.
+    let noise = |_: usize, x: usize, y: usize| {
+        let hash = (x * 0x9E37 + y * 0x79B9 + x * y * 31) % 0x1_0001 * 0xC2B2 % 0xFFF1;
+        let strength = [0.0, 2.0, 30.0, 255.0][(x / 8 + y / 8) % 4];
+        127.5 + strength * (hash as f64 / 65_521.0 - 0.5)
+    };
+    let sampling = [(2, 1), (1, 1), (1, 1)];
+    for restart in [0, 4] {
+        let layout = Layout {
+            sampling: &sampling,
+            scans: ORDERS[0],
+            progressive: false,
+            restart,
+            tables: true,
+        };
+        let file = Coefficients::new((85, 70), &sampling, noise).file(&layout, &[]);
+        for eighths in 1..=8 {
+            let [theirs, ours] = both_ways(&file, eighths).map(Result::unwrap);
+            assert_eq!(theirs, ours, "{eighths}/8");
+        }
+        let scan = file.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+        for at in (scan..file.len() - 2).step_by(7) {
+            let cut = [&file[..at], &[0xFF, 0xD9]].concat();
+            for file in [&file[..at], &cut] {
+                let [theirs, ours] = both_ways(file, 1).map(|result| result.err());
+                assert!(
+                    theirs.is_some() && ours.is_some(),
+                    "cut to {at} of {}",
+                    file.len()
+                );
+            }
+            // Whatever a wrong byte does, what both accept is the same, and no error of libjpeg's is passed over.
+            for value in [0, 0xFF, file[at] ^ 0x11] {
+                let mut damaged = file.clone();
+                damaged[at] = value;
+                // libjpeg's two own readers differ on two bytes of ones before a zero.
+                if damaged.windows(3).any(|bytes| bytes == [0xFF, 0xFF, 0]) {
+                    continue;
+                }
+                if let [theirs, Ok(ours)] = both_ways(&damaged, 2) {
+                    assert_eq!(theirs.ok(), Some(ours), "{at}");
+                }
+            }
+        }
+    }
 }
 
 fn refusal(file: &[u8]) -> Option<Reason> {

@@ -28,6 +28,7 @@ struct Job {
     bytes: *const u8,
     length: usize,
     eighths: u32,
+    own_scan: u32,
     memory: u64,
     pixels: *mut u8,
     room: usize,
@@ -65,6 +66,7 @@ impl Job {
             bytes: bytes.as_ptr(),
             length: bytes.len(),
             eighths: 8,
+            own_scan: 0,
             memory: 0,
             pixels: ptr::null_mut(),
             room: 0,
@@ -112,11 +114,19 @@ pub(super) fn open(bytes: &[u8]) -> (Header, Result<(), Failed>) {
     (header, job.result(code))
 }
 
-/// Decodes `bytes` to gray at `eighths` (1–8) of the size, rounded up, into `pixels`, which must have that size.
-pub(super) fn decode(bytes: &[u8], header: &Header, eighths: u32, pixels: &mut [u8]) -> Result<(), Failed> {
+/// Decodes `bytes` to gray at `eighths` (1–8) of the size, rounded up, into `pixels`, which must have that size. If
+/// `own_scan` is set, `csrc/scan.c` reads a file that has one scan, and libjpeg else; the pixels are the same.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    eighths: u32,
+    own_scan: bool,
+    pixels: &mut [u8],
+) -> Result<(), Failed> {
     const _: () = assert!(size_of::<c_char>() == 1);
     let mut job = Job::new(bytes);
     job.eighths = eighths;
+    job.own_scan = own_scan.into();
     // What the coefficients need, and what libjpeg allocates besides them.
     job.memory = header.coefficients.saturating_add(super::rows(header.width));
     job.pixels = pixels.as_mut_ptr();

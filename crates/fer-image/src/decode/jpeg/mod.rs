@@ -18,6 +18,9 @@ use super::{exif, luma::LumaImage, source::Source};
 use crate::{Format, ImageError, Kind, Limits, Reason};
 use ffi::{Failed, Failure, Header};
 
+/// The least pixels of an image whose scan `csrc/scan.c` reads: its tables pay from there on.
+const OWN_SCAN: u64 = 300 * 300;
+
 /// What libjpeg allocates besides coefficients for an image of that width: rows of blocks, Huffman tables.
 fn rows(width: u32) -> u64 {
     (1 << 20) + 256 * u64::from(width)
@@ -49,6 +52,14 @@ impl<'a> Jpeg<'a> {
         exif::orientation(block.unwrap_or_default())
     }
 
+    /// At `eighths` of the size. `own_scan` says which code reads a single scan.
+    fn gray(&self, eighths: u32, own_scan: bool) -> Result<LumaImage, ImageError> {
+        let (width, height) = self.scaled(eighths);
+        let mut pixels = vec![0; width as usize * height as usize];
+        ffi::decode(self.bytes, &self.header, eighths, own_scan, &mut pixels).map_err(broken)?;
+        Ok(LumaImage::new(width, height, pixels))
+    }
+
     fn scaled(&self, eighths: u32) -> (u32, u32) {
         let side = |n: u32| (u64::from(n) * u64::from(eighths)).div_ceil(8) as u32;
         (side(self.header.width), side(self.header.height))
@@ -66,10 +77,9 @@ impl Source for Jpeg<'_> {
     }
 
     fn decode(self: Box<Self>, eighths: u32) -> Result<(LumaImage, Orientation), ImageError> {
-        let (width, height) = self.scaled(eighths);
-        let mut pixels = vec![0; width as usize * height as usize];
-        ffi::decode(self.bytes, &self.header, eighths, &mut pixels).map_err(broken)?;
-        Ok((LumaImage::new(width, height, pixels), self.orientation()))
+        let (width, height) = self.size();
+        let own_scan = u64::from(width) * u64::from(height) >= OWN_SCAN;
+        Ok((self.gray(eighths, own_scan)?, self.orientation()))
     }
 }
 
@@ -97,4 +107,10 @@ fn coding(marker: u32) -> Kind {
         0xF7 => Kind::JpegLs,
         _ => Kind::Other,
     }
+}
+
+/// The image at `eighths` of its size, by libjpeg alone and with `csrc/scan.c`.
+#[cfg(test)]
+pub(crate) fn both_ways(bytes: &[u8], eighths: u32) -> [Result<LumaImage, ImageError>; 2] {
+    [false, true].map(|own_scan| Jpeg::open(bytes, &Limits::default())?.gray(eighths, own_scan))
 }
