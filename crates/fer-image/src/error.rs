@@ -13,7 +13,7 @@ pub enum ImageError {
     #[error("the picture is empty: it has no bytes")]
     Empty,
     /// The bytes begin like none of the supported formats (HTTP 415).
-    #[error("this is {0}; we read {formats}", formats = Format::listed())]
+    #[error("this is {0}; send {formats}", formats = Format::listed())]
     UnknownFormat(Unread),
     /// The header asks for more pixels, or a longer side, than is accepted (HTTP 422).
     /// Nothing was decoded.

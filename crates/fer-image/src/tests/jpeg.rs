@@ -218,7 +218,7 @@ fn both_readers_of_a_scan_agree_on_noise_and_on_damage() {
         for at in (scan..file.len() - 2).step_by(7) {
             let cut = [&file[..at], &[0xFF, 0xD9]].concat();
             for file in [&file[..at], &cut] {
-                let [theirs, ours] = both_ways(file, 1).map(|result| result.err());
+                let [theirs, ours] = both_ways(file, 1).map(Result::err);
                 assert!(
                     theirs.is_some() && ours.is_some(),
                     "cut to {at} of {}",

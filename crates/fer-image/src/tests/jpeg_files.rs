@@ -39,9 +39,11 @@ pub(crate) struct Coefficients {
     height: usize,
     /// Largest sampling factors.
     most: (usize, usize),
-    /// For each channel its sampling, blocks in a row of the padded plane, and the blocks.
-    channels: Vec<((usize, usize), usize, Vec<[i32; 64]>)>,
+    channels: Vec<Channel>,
 }
+
+/// A channel's sampling, blocks in a row of its padded plane, and the blocks.
+type Channel = ((usize, usize), usize, Vec<[i32; 64]>);
 
 /// Where the k-th coefficient of a block is, row by row (T.81, figure A.6).
 const ZIGZAG: [usize; 64] = [
