@@ -110,7 +110,7 @@ fn coding(marker: u32) -> Kind {
 }
 
 /// The image at `eighths` of its size, by libjpeg alone and with `csrc/scan.c`.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn both_ways(bytes: &[u8], eighths: u32) -> [Result<LumaImage, ImageError>; 2] {
     [false, true].map(|own_scan| Jpeg::open(bytes, &Limits::default())?.gray(eighths, own_scan))
 }
