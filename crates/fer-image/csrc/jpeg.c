@@ -230,25 +230,42 @@ static void open_header(struct reader *reader) {
   }
 }
 
+/* Notes what the scan that has begun codes. What was coded in full before may not be coded again: without this a file could
+ * have any number of scans over the same picture. */
+static void note_scan(j_decompress_ptr jpeg, signed char known[MAX_COMPONENTS][DCTSIZE2]) {
+  int first = jpeg->progressive_mode ? jpeg->Ss : 0, last = jpeg->progressive_mode ? jpeg->Se : 0;
+  int refines = jpeg->progressive_mode && jpeg->Ah > 0;
+  int i, k;
+  for (i = 0; i < jpeg->comps_in_scan; i++) {
+    signed char *bits = known[jpeg->cur_comp_info[i]->component_index];
+    for (k = first; k <= last; k++) {
+      if (bits[k] >= 0 && !refines) {
+        jpeg->err->msg_code = JWRN_BOGUS_PROGRESSION;
+        fail((j_common_ptr)jpeg, DAMAGED);
+      }
+      bits[k] = (signed char)(jpeg->progressive_mode ? jpeg->Al : 0);
+    }
+  }
+}
+
 /* Reads all scans of a file that has several. Each channel must have one; in a file without its end marker, every bit of
  * every coefficient must have come, since the file may have been cut between two scans. */
 static void read_scans(struct reader *reader) {
   struct jpeg_decompress_struct *jpeg = &reader->jpeg;
-  unsigned seen = 0, all = (1u << jpeg->num_components) - 1;
-  int i, k, scan = 0;
+  /* The lowest bit that has come of each coefficient, -1 if none has; of a sequential file, the first stands for all. */
+  signed char known[MAX_COMPONENTS][DCTSIZE2];
+  int i, k, scan = 0, last = jpeg->progressive_mode ? DCTSIZE2 : 1;
+  memset(known, -1, sizeof known);
   while (!jpeg_input_complete(jpeg)) {
     if (jpeg->input_scan_number != scan) {
       scan = jpeg->input_scan_number;
-      for (i = 0; i < jpeg->comps_in_scan; i++)
-        seen |= 1u << jpeg->cur_comp_info[i]->component_index;
+      note_scan(jpeg, known);
     }
     jpeg_consume_input(jpeg);
   }
-  if (seen != all)
-    cut_short(jpeg);
-  for (i = 0; jpeg->progressive_mode && i < jpeg->num_components; i++)
-    for (k = 0; k < DCTSIZE2; k++)
-      if ((k == 0 && jpeg->coef_bits[i][k] < 0) || (reader->ended && jpeg->coef_bits[i][k] != 0))
+  for (i = 0; i < jpeg->num_components; i++)
+    for (k = 0; k < last; k++)
+      if ((k == 0 && known[i][k] < 0) || (reader->ended && known[i][k] != 0))
         cut_short(jpeg);
 }
 

@@ -30,6 +30,10 @@ impl<'a> Other<'a> {
         let fail = |error| ImageError::from_decoder(format, error);
         let decoder: Box<dyn ImageDecoder> = match format {
             Format::Png => {
+                // The size alone first: the decoder reads up to the pixels, and may find a fault on the way.
+                if let Ok(header) = png::Decoder::new(Cursor::new(bytes)).read_header_info() {
+                    limits.check(format, header.width, header.height)?;
+                }
                 let memory = limits.memory(bytes.len());
                 Box::new(PngDecoder::with_limits(reader, memory).map_err(fail)?)
             }

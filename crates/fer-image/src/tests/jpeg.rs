@@ -287,6 +287,33 @@ fn a_scan_without_its_data_is_no_picture() {
 }
 
 #[test]
+fn nothing_is_coded_twice() {
+    let again = |scans: &[Scan<'_>], more: usize, progressive| {
+        let more = std::iter::repeat_n(scans[scans.len() - 1], more);
+        plain(
+            &scans.iter().copied().chain(more).collect::<Vec<_>>(),
+            progressive,
+            true,
+        )
+    };
+    for (scans, progressive) in [
+        (ORDERS[1], false),
+        (ORDERS[4], false),
+        (PROGRESSIVE[0], true),
+        (PROGRESSIVE[1], true),
+    ] {
+        assert_eq!(refusal(&again(scans, 0, progressive)), None);
+        for more in [1, 20] {
+            assert_eq!(
+                refusal(&again(scans, more, progressive)),
+                Some(Reason::Damaged),
+                "{scans:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_channel_has_a_scan_and_only_the_end_marker_may_be_missing() {
     let without = |file: &[u8]| file[..file.len() - 2].to_vec();
     for (scans, progressive) in ORDERS

@@ -6,7 +6,7 @@
 //!   go on with zero bits, which shows as gray and takes time for nothing.
 //! - The end marker may be missing, as browsers have it; then a progressive file must have every bit of every
 //!   coefficient, since it may have been cut between two scans.
-//! - Wrong Huffman codes, restart markers and progressions are damage. Bytes between segments are not: cameras write them.
+//! - Wrong Huffman codes, restart markers and progressions are damage, and so is coding the same twice. Bytes between segments are not: cameras write them.
 //!
 //! A file without Huffman tables is decoded with the standard ones (frames of Motion JPEG have none).
 
