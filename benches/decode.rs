@@ -2,7 +2,7 @@
 //! `resize`.
 //!
 //! ```text
-//! cargo bench --bench decode -- [FILE…]   without a file, a JPEG of 1920×1280 drawn here (4:4:4; photos mostly are 4:2:0)
+//! cargo bench --bench decode -- [FILE…]   without a file, JPEGs drawn here (4:4:4; photos mostly are 4:2:0)
 //! ```
 //!
 //! Processor time of one thread, median of 15 repeats, so that a busy machine counts as little as it can.
@@ -17,14 +17,16 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const REPEATS: usize = 15;
-/// In each repeat: the kernel accounts processor time in steps of some milliseconds.
-const INNER: u32 = 10;
+/// Bytes decoded in each repeat, at least: the kernel accounts processor time in steps of some milliseconds.
+const BYTES: usize = 4 << 20;
 
 fn main() {
     let files: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     println!("| picture | bytes | image crate | decode | ratio |\n| --- | ---: | ---: | ---: | ---: |");
     if files.is_empty() {
-        row("drawn, 1920×1280", &drawn(1920, 1280));
+        for (width, height) in [(48, 48), (640, 480), (1920, 1280), (4000, 3000)] {
+            row(&format!("drawn, {width}×{height}"), &drawn(width, height));
+        }
     }
     for file in &files {
         let name = Path::new(file).file_name().unwrap().to_string_lossy();
@@ -36,9 +38,10 @@ fn main() {
 fn row(name: &str, bytes: &[u8]) {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let limits = Limits::default();
+    let inner = u32::try_from(BYTES.div_ceil(bytes.len())).unwrap();
     for repeat in 0..=REPEATS {
         let began = on_cpu();
-        for _ in 0..INNER {
+        for _ in 0..inner {
             let picture = image::load_from_memory(bytes).unwrap().to_luma8();
             let side = SIDE as u32;
             black_box(imageops::resize(
@@ -49,7 +52,7 @@ fn row(name: &str, bytes: &[u8]) {
             ));
         }
         let between = on_cpu();
-        for _ in 0..INNER {
+        for _ in 0..inner {
             black_box(decode(bytes, &limits).unwrap());
         }
         // The first repeat warms the caches.
@@ -58,10 +61,10 @@ fn row(name: &str, bytes: &[u8]) {
             ours.push(on_cpu() - between);
         }
     }
-    let (theirs, ours) = (median(theirs), median(ours));
+    let [theirs, ours] = [theirs, ours].map(|times| median(times) / f64::from(inner));
     let ratio = ours / theirs;
     println!(
-        "| {name} | {} | {theirs:.2} ms | {ours:.2} ms | {ratio:.3} |",
+        "| {name} | {} | {theirs:.3} ms | {ours:.3} ms | {ratio:.3} |",
         bytes.len()
     );
 }
@@ -69,7 +72,7 @@ fn row(name: &str, bytes: &[u8]) {
 /// In milliseconds.
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort();
-    1000.0 * times[times.len() / 2].as_secs_f64() / f64::from(INNER)
+    1000.0 * times[times.len() / 2].as_secs_f64()
 }
 
 /// Processor time of this thread so far.

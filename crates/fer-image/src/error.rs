@@ -1,6 +1,6 @@
 //! Why bytes are not an image that can be used.
 
-use crate::{Format, Limits};
+use crate::{Format, Limits, Unread};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -13,13 +13,13 @@ pub enum ImageError {
     #[error("the picture is empty: it has no bytes")]
     Empty,
     /// The bytes begin like none of the supported formats (HTTP 415).
-    #[error("this is not a picture we can read; send {}", Format::listed())]
-    UnknownFormat,
+    #[error("this is {0}; send {formats}", formats = Format::listed())]
+    UnknownFormat(Unread),
     /// The header asks for more pixels, or a longer side, than is accepted (HTTP 422).
     /// Nothing was decoded.
     #[error("the picture is {width}×{height} pixels; accepted are {limit}")]
     TooManyPixels { width: u32, height: u32, limit: Limits },
-    /// The format is supported, the content is not readable (HTTP 422).
+    /// The format is supported, the content is not readable, or of a kind that is not read (HTTP 422).
     #[error("the {format} {reason}")]
     Broken {
         format: Format,
@@ -40,7 +40,7 @@ pub enum Reason {
     /// The content breaks the format's rules.
     Damaged,
     /// Valid, as far as was read, but of a kind that is not read.
-    Unsupported,
+    Unsupported(Kind),
     /// Decoding would take more memory than is allowed, though the pixel count is within the limit.
     TooMuchMemory,
 }
@@ -51,10 +51,67 @@ impl std::fmt::Display for Reason {
             Self::NoPixels => "has no pixels: its width or height is 0",
             Self::CutShort => "is cut short: its data end before the picture does",
             Self::Damaged => "is damaged and cannot be decoded",
-            Self::Unsupported => {
-                "is of a kind that is not supported; save it as an ordinary 8-bit RGB or gray picture"
+            Self::Unsupported(kind) => {
+                return write!(
+                    f,
+                    "is of a kind that is not supported ({kind}); save it as an ordinary 8-bit RGB or gray picture"
+                );
             }
             Self::TooMuchMemory => "would take too much memory to decode",
+        })
+    }
+}
+
+/// What makes an image of a supported format one that is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // of variants whose text says it
+pub enum Kind {
+    Arithmetic,
+    Lossless,
+    Hierarchical,
+    JpegLs,
+    Precision,
+    Channels,
+    Sampling,
+    /// More than the 65,500 pixels of libjpeg.
+    LongSide,
+    FloatingPoint,
+    Compression,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Arithmetic,
+        Self::Lossless,
+        Self::Hierarchical,
+        Self::JpegLs,
+        Self::Precision,
+        Self::Channels,
+        Self::Sampling,
+        Self::LongSide,
+        Self::FloatingPoint,
+        Self::Compression,
+        Self::Other,
+    ];
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Arithmetic => "arithmetic coding",
+            Self::Lossless => "lossless JPEG",
+            Self::Hierarchical => "hierarchical JPEG",
+            Self::JpegLs => "JPEG-LS",
+            Self::Precision => "samples of another number of bits",
+            Self::Channels => "this number or combination of channels",
+            Self::Sampling => "channels whose sizes are not multiples of each other",
+            Self::LongSide => "a side of more than 65,500 pixels",
+            Self::FloatingPoint => "floating-point samples",
+            Self::Compression => "this compression",
+            Self::Other => "something in it that is seldom used",
         })
     }
 }
@@ -82,7 +139,7 @@ impl ImageError {
             image::ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Reason::CutShort
             }
-            image::ImageError::Unsupported(_) => Reason::Unsupported,
+            image::ImageError::Unsupported(_) => Reason::Unsupported(Kind::Other),
             image::ImageError::Limits(_) => Reason::TooMuchMemory,
             _ => Reason::Damaged,
         };

@@ -35,7 +35,7 @@ impl Limits {
     /// Decoded RGBA at 16 bits twice (the decoder's buffer and ours): the most an accepted layout needs.
     const BYTES_PER_PIXEL: u64 = 16;
     /// What decoders keep besides pixels: tables, rows, metadata.
-    const OVERHEAD: u64 = 4 << 20;
+    pub(crate) const OVERHEAD: u64 = 4 << 20;
 
     /// Refuses an image of that size if it has no pixels or more than allowed.
     pub(crate) fn check(&self, format: Format, width: u32, height: u32) -> Result<(), ImageError> {
@@ -52,25 +52,12 @@ impl Limits {
         Ok(())
     }
 
-    /// What a decoder may allocate.
-    pub(crate) fn memory(&self) -> image::Limits {
+    /// What a decoder may allocate that has a file of `length` bytes to read before it tells the size.
+    pub(crate) fn memory(&self, length: usize) -> image::Limits {
         let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(
-            self.max_pixels
-                .saturating_mul(Self::BYTES_PER_PIXEL)
-                .saturating_add(Self::OVERHEAD),
-        );
-        limits
-    }
-
-    /// What a decoder may allocate for an image of that size in a file of that length. Without this tighter
-    /// limit a small image whose colour profile decompresses to megabytes could use what only a large image needs.
-    pub(crate) fn memory_of(&self, width: u32, height: u32, length: usize) -> image::Limits {
-        let max_pixels = self.max_pixels.min(u64::from(width) * u64::from(height));
-        let mut limits = Self { max_pixels, ..*self }.memory();
         // The decoder collects a chunk in a buffer that doubles as it grows.
-        let chunks = 2 * length as u64;
-        limits.max_alloc = limits.max_alloc.map(|bytes| bytes.saturating_add(chunks));
+        let pixels = self.max_pixels.saturating_mul(Self::BYTES_PER_PIXEL);
+        limits.max_alloc = Some(pixels.saturating_add(Self::OVERHEAD + 2 * length as u64));
         limits
     }
 }

@@ -15,7 +15,7 @@ impl From<DecodeError> for Problem {
         let constructor: fn(String) -> Self = match &error {
             DecodeError::DataUrl | DecodeError::Base64(_) => Self::bad_base64,
             DecodeError::Image(ImageError::Empty) => Self::empty_image,
-            DecodeError::Image(ImageError::UnknownFormat) => Self::unknown_image_format,
+            DecodeError::Image(ImageError::UnknownFormat(_)) => Self::unknown_image_format,
             DecodeError::Image(ImageError::TooManyPixels { .. }) => Self::too_many_pixels,
             DecodeError::Image(ImageError::Broken { .. }) => Self::broken_image,
         };

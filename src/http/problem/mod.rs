@@ -196,7 +196,11 @@ mod tests {
     fn picture_errors_map_to_their_status() {
         for (error, status, code) in [
             (ImageError::Empty, 400, "empty_image"),
-            (ImageError::UnknownFormat, 415, "unknown_image_format"),
+            (
+                ImageError::UnknownFormat(fer_image::Unread::Unknown),
+                415,
+                "unknown_image_format",
+            ),
         ] {
             let problem = Problem::from(DecodeError::from(error));
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));

@@ -22,9 +22,10 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
         Rotate270FlipH => (w * h - 1, -w, -1),
         Rotate270 => (w - 1, w, -1),
     };
-    let (width, height) = match orientation {
-        Rotate90FlipH | Rotate90 | Rotate270FlipH | Rotate270 => (image.height, image.width),
-        _ => (image.width, image.height),
+    let (width, height) = if swaps_sides(orientation) {
+        (image.height, image.width)
+    } else {
+        (image.width, image.height)
     };
     let (to_width, to_height) = (width as usize, height as usize);
     let mut pixels = vec![0; image.pixels.len()];
@@ -42,17 +43,8 @@ pub(crate) fn upright(image: LumaImage, orientation: Orientation) -> LumaImage {
     LumaImage::new(width, height, pixels)
 }
 
-/// The orientation in a PNG's `eXIf` chunk, which may also follow the pixels: the decoder reads only one before them.
-pub(super) fn of_png(bytes: &[u8]) -> Orientation {
-    let mut rest = bytes.get(8..).unwrap_or_default();
-    while let Some((&[l0, l1, l2, l3, name @ ..], after)) = rest.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        let Some(content) = after.get(..length) else { break };
-        if name == *b"eXIf" {
-            return Orientation::from_exif_chunk(content).unwrap_or(Orientation::NoTransforms);
-        }
-        // A checksum of four bytes follows.
-        rest = after.get(length + 4..).unwrap_or_default();
-    }
-    Orientation::NoTransforms
+/// Whether turning exchanges width and height.
+pub(crate) fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90FlipH | Rotate90 | Rotate270FlipH | Rotate270)
 }

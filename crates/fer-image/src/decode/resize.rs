@@ -14,7 +14,14 @@ use fast_image_resize::{
 use super::LumaImage;
 use crate::{Face, PIXELS, SIDE};
 
-fn resize(image: &LumaImage, width: u32, height: u32, target: &mut [u8]) -> Result<(), String> {
+/// Resizes what `options` says of `image` to `width` × `height` pixels.
+fn resize(
+    image: &LumaImage,
+    options: ResizeOptions,
+    width: u32,
+    height: u32,
+    target: &mut [u8],
+) -> Result<(), String> {
     if [image.width, image.height, width, height].contains(&0) {
         return Err("a picture without pixels cannot be resized".to_owned());
     }
@@ -22,7 +29,7 @@ fn resize(image: &LumaImage, width: u32, height: u32, target: &mut [u8]) -> Resu
         .map_err(|error| error.to_string())?;
     let mut target =
         Image::from_slice_u8(width, height, target, PixelType::U8).map_err(|error| error.to_string())?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let options = options.resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new()
         .resize(&source, &mut target, &options)
         .map_err(|error| error.to_string())
@@ -35,7 +42,7 @@ impl LumaImage {
     /// A sentence, if a side is 0.
     pub fn resized(&self, width: u32, height: u32) -> Result<Self, String> {
         let mut pixels = vec![0; width as usize * height as usize];
-        resize(self, width, height, &mut pixels)?;
+        resize(self, ResizeOptions::new(), width, height, &mut pixels)?;
         Ok(Self::new(width, height, pixels))
     }
 
@@ -50,7 +57,7 @@ impl LumaImage {
             return Ok(face);
         }
         let mut pixels = [0; PIXELS];
-        resize(self, SIDE as u32, SIDE as u32, &mut pixels)?;
+        resize(self, ResizeOptions::new(), SIDE as u32, SIDE as u32, &mut pixels)?;
         Ok(Face(pixels))
     }
 
@@ -60,17 +67,43 @@ impl LumaImage {
     /// # Errors
     /// A sentence, if `side` is 0.
     pub fn square(&self, x: i64, y: i64, side: u32) -> Result<Face, String> {
-        let columns = clamped(x, side, self.width);
-        let mut pixels = Vec::with_capacity(side as usize * side as usize);
+        self.extended([x, y], [side, side]).whole()
+    }
+
+    /// The rectangle at `start` (x, y) of `size` (width, height), all in fractions of pixels, squeezed into a face. Where
+    /// it reaches over the border of the image, the pixels of the border are continued.
+    ///
+    /// # Errors
+    /// A sentence, if a side is less than a pixel's fraction that floating point can tell.
+    pub(crate) fn part(&self, start: [f64; 2], size: [f64; 2]) -> Result<Face, String> {
+        let from = start.map(|v| v.floor() as i64);
+        let end = [start[0] + size[0], start[1] + size[1]].map(|v| v.ceil() as i64);
+        let whole = [end[0] - from[0], end[1] - from[1]].map(|n| u32::try_from(n).unwrap_or(0));
+        let [left, top] = [start[0] - from[0] as f64, start[1] - from[1] as f64];
+        let mut pixels = [0; PIXELS];
+        resize(
+            &self.extended(from, whole),
+            ResizeOptions::new().crop(left, top, size[0], size[1]),
+            SIDE as u32,
+            SIDE as u32,
+            &mut pixels,
+        )?;
+        Ok(Face(pixels))
+    }
+
+    /// The rectangle at `x`, `y` of `size`; beyond the border of the image its pixels are continued.
+    fn extended(&self, [x, y]: [i64; 2], size: [u32; 2]) -> Self {
+        let columns = clamped(x, size[0], self.width);
+        let mut pixels = Vec::with_capacity(size[0] as usize * size[1] as usize);
         let width = self.width as usize;
-        for row in clamped(y, side, self.height) {
+        for row in clamped(y, size[1], self.height) {
             let row = self
                 .pixels
                 .get(row * width..(row + 1) * width)
                 .unwrap_or_default();
             pixels.extend(columns.clone().filter_map(|column| row.get(column)));
         }
-        Self::new(side, side, pixels).whole()
+        Self::new(size[0], size[1], pixels)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a face is, and its crop.
 
-use crate::{Face, LumaImage};
+use crate::{Face, LumaImage, decode::View};
 
 /// A face in an image: a square, which may reach over the image's border.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +53,11 @@ impl FaceBox {
     /// # Errors
     /// A sentence for the log; none is known to occur.
     pub fn crop(&self, image: &LumaImage) -> Result<Face, String> {
+        self.crop_of(image.into())
+    }
+
+    /// [`FaceBox::crop`] of an image that may be at a fraction of its size.
+    pub(super) fn crop_of(&self, image: View<'_>) -> Result<Face, String> {
         let side = (f64::from(self.side) * Self::MARGIN).round().max(1.0);
         let shift = ((side - f64::from(self.side)) / 2.0).round() as i64;
         image.square(self.x - shift, self.y - shift, side as u32)

@@ -1,6 +1,6 @@
 //! Finds the faces in a photo and crops them the way the training images are framed.
 //!
-//! - [`Seeta`]: finds faces
+//! - [`Seeta`]: finds faces; [`Seeta::find`] also cuts them out
 //! - [`Options`]: how many faces, how small, with which score
 //! - [`FaceBox`]: where a face is; [`FaceBox::crop`] cuts it out
 //!
@@ -13,6 +13,7 @@ mod seeta;
 #[cfg(test)]
 mod tests;
 
-pub use detector::Seeta;
+pub(crate) use detector::MAX_PIXELS;
+pub use detector::{Found, FoundFace, Seeta};
 pub use face_box::{FaceBox, Rect};
 pub use options::Options;

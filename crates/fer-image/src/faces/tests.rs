@@ -10,7 +10,7 @@ use super::{
     seeta::{Gray, MODEL},
     *,
 };
-use crate::{Limits, LumaImage, decode_luma, tests::draw::exif};
+use crate::{Limits, LumaImage, Photo, decode_luma, tests::draw::exif};
 
 #[path = "../../../../tests/support/rustface.rs"]
 mod rustface_package;
@@ -307,6 +307,66 @@ fn a_crop_is_the_box_with_its_margin() {
     let crop = face.crop(&picture).unwrap();
     for (i, &p) in crop.0.iter().enumerate() {
         assert_eq!(usize::from(p), 58 + i % 48);
+    }
+}
+
+#[test]
+fn faces_come_with_their_crops_and_a_photo_without_any_as_a_whole() {
+    let picture = luma(&part());
+    let found = seeta()
+        .find(&picture.clone().into(), &Options::default(), true)
+        .unwrap();
+    let boxes = seeta().detect(&picture, &Options::default()).unwrap();
+    assert_eq!((found.width, found.height), (560, 400));
+    assert_eq!(found.faces.len(), boxes.len());
+    assert!(found.whole.is_none());
+    for (face, expected) in found.faces.iter().zip(&boxes) {
+        assert_eq!(Some(face.rect), expected.within(560, 400));
+        assert_eq!(face.face, expected.crop(&picture).unwrap());
+    }
+    let flat = luma(&drawn(100, 60, |_, _| 90.0));
+    for or_whole in [true, false] {
+        let found = seeta()
+            .find(&flat.clone().into(), &Options::default(), or_whole)
+            .unwrap();
+        assert!(found.faces.is_empty());
+        assert_eq!(found.whole, or_whole.then(|| flat.whole().unwrap()));
+    }
+}
+
+#[test]
+fn a_photo_at_a_fraction_of_its_size_has_the_same_faces() {
+    let large = imageops::resize(&part(), 1121, 799, imageops::FilterType::CatmullRom);
+    let half = imageops::resize(&large, 561, 400, imageops::FilterType::Triangle);
+    let photo = Photo {
+        luma: luma(&half),
+        width: 1121,
+        height: 799,
+    };
+    let large = luma(&large);
+    // Searched at 5/12 of the size, so half the size has the pixels for it.
+    let options = Options {
+        min_face: Some(96),
+        ..Options::default()
+    };
+    let at_full_size = seeta().detect(&large, &options).unwrap();
+    let found = seeta().find(&photo, &options, false).unwrap();
+    assert_eq!((found.width, found.height), (1121, 799));
+    // Those clearly larger than the smallest that is looked for.
+    let sure: Vec<_> = at_full_size.iter().filter(|f| f.side >= 100).collect();
+    assert!(sure.len() >= 3, "{at_full_size:?}");
+    for face in sure {
+        // The detector averages windows, so that a pixel's last bit moves a box by some per cent of its side.
+        let near = |other: &FoundFace| {
+            let Rect { x, y, width, .. } = other.rect;
+            overlap(square(face, 1.0), [x, y, width].map(f64::from)) >= 0.8
+        };
+        assert!(found.faces.iter().any(near), "{face:?} {:?}", found.faces);
+        // The same box of both: only the detail beyond half the size is lost.
+        let crops = [face.crop(&large).unwrap(), face.crop_of((&photo).into()).unwrap()];
+        let differences = crops[0].0.iter().zip(crops[1].0);
+        let mean = differences.map(|(a, b)| f64::from(a.abs_diff(b))).sum::<f64>() / 2304.0;
+        assert!(mean < 3.0, "{mean}");
     }
 }
 

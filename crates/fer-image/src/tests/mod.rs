@@ -5,7 +5,10 @@ use super::*;
 pub(crate) mod draw;
 mod formats;
 pub(crate) mod hostile;
+mod jpeg;
+mod jpeg_files;
 mod pixels;
+mod quirks;
 pub(crate) mod variants;
 
 /// A lossy 16×16 WebP of the flat colour (200, 120, 60), written by libwebp.

@@ -95,7 +95,7 @@ fn tiff_variants() {
         (339, &[3, 3, 3]),
     ];
     let error = decode(&tiff(2, 1, &float, &[0; 24]), &Limits::default()).unwrap_err();
-    assert_eq!(reason_of(&error), Some(Reason::Unsupported));
+    assert_eq!(reason_of(&error), Some(Reason::Unsupported(Kind::FloatingPoint)));
     assert!(
         error
             .to_string()
