@@ -93,7 +93,7 @@ function draw(contract) {
 
 $('settings').addEventListener('submit', (event) => event.preventDefault());
 try {
-  const response = await fetch('/openapi.json');
+  const response = await fetch('openapi.json');
   if (!response.ok) throw new Error(`status ${response.status}`);
   draw(await response.json());
 } catch (error) {

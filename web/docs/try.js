@@ -99,7 +99,7 @@ export function trial(path, method, operation, parameters, body) {
     if (key) headers.set('authorization', `Bearer ${key}`);
     const [content, type] = chosen()?.send() ?? [];
     if (type) headers.set('content-type', type);
-    const url = `${location.origin}${place}${query.size ? `?${query}` : ''}`;
+    const url = new URL(`.${place}${query.size ? `?${query}` : ''}`, document.baseURI).href;
     output.replaceChildren(node('p', { class: 'note' }, 'Sending …'));
     try {
       const began = performance.now();
