@@ -32,7 +32,15 @@ function closeMenus(event) {
   }
 }
 
-takeFiles(add);
+/** A video goes to its own part, all else to the photos. */
+takeFiles(async (files) => {
+  const video = files.find(({ file }) => file.type.startsWith('video/'));
+  add(files.filter(({ file }) => !file.type.startsWith('video/')));
+  if (!video) return;
+  location.hash = '#video';
+  await showView();
+  (await loaded.video).load(video.file);
+});
 startPhotos();
 startExport();
 document.addEventListener('click', closeMenus);

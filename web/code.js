@@ -2,35 +2,59 @@
 import { $, button, copyText, make, say, wait } from './dom.js';
 import { BASE } from './api.js';
 
-const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const shell = (value) => `'${value.replaceAll("'", "'\\''")}'`;
 const text = (value) => JSON.stringify(value);
+const OCTETS = 'application/octet-stream';
 
-/** Languages, and the code that sends the file `name` to `path` of this server. */
-export const REQUESTS = {
-  curl: ({ path, name, key }) => ['curl', ...(key ? [`  -H 'authorization: Bearer YOUR-KEY'`] : []), `  -F image=@${plain(name)}`, `  ${shell(BASE + path)}`].join(' \\\n'),
-  Python: ({ path, name, key }) => `import json, urllib.request
+/** A name for curl, which reads quotes, commas and semicolons in the name of a form's file, and for the shell. */
+const formFile = (name) => (/^[\w./-]+$/.test(name) ? `image=@${name}` : shell(`image=@"${name.replace(/["\\]/g, '\\$&')}"`));
+const headerLines = ({ headers = {}, key }) => Object.entries({ ...headers, ...(key ? { Authorization: 'Bearer YOUR-KEY' } : {}) });
 
-with open(${text(name)}, "rb") as file:
-    request = urllib.request.Request(
-        ${text(BASE + path)},
-        data=file.read(),
-        headers={"Content-Type": "application/octet-stream"${key ? ', "Authorization": "Bearer YOUR-KEY"' : ''}},
-    )
-print(json.load(urllib.request.urlopen(request)))`,
-  JavaScript: ({ path, name, key }) => `import { readFile } from 'node:fs/promises';
+function curl(request) {
+  const { method = 'POST', files = [], form = files.length > 0, body } = request;
+  const parts = headerLines(request).map(([name, value]) => `-H ${shell(`${name}: ${value}`)}`);
+  if (body !== undefined) parts.push(`-H ${shell('Content-Type: application/json')}`, `--data ${shell(body)}`);
+  else if (form) parts.push(...files.map((name) => `-F ${formFile(name)}`));
+  else if (files.length) parts.push(`-H ${shell(`Content-Type: ${OCTETS}`)}`, `--data-binary ${shell(`@${files[0]}`)}`);
+  else if (method !== 'GET') parts.push(`-X ${method}`);
+  return ['curl', ...[...parts, shell(BASE + request.path)].map((part) => `  ${part}`)].join(' \\\n').replace('curl \\\n  ', 'curl ');
+}
 
-const response = await fetch(${text(BASE + path)}, {
-  method: 'POST',
-  headers: { 'Content-Type': 'application/octet-stream'${key ? `, Authorization: 'Bearer YOUR-KEY'` : ''} },
-  body: await readFile(${text(name)}),
-});
-console.log(await response.json());`,
-};
+function python(request) {
+  const { method = 'POST', files = [], form, body } = request;
+  const pairs = headerLines(request);
+  const url = text(BASE + request.path);
+  const dictionary = (all) => (all.length ? `\n    headers={${all.map(([name, value]) => `${text(name)}: ${text(value)}`).join(', ')}},` : '');
+  if (form) {
+    return `import requests\n\nanswer = requests.post(\n    ${url},${dictionary(pairs)}\n    files=[${files.map((name) => `("image", open(${text(name)}, "rb"))`).join(', ')}],\n)\nprint(answer.json())`;
+  }
+  let data = '';
+  if (body !== undefined) data = `\n    data=${text(body)}.encode(),`;
+  else if (files.length) data = `\n    data=open(${text(files[0])}, "rb").read(),`;
+  if (data) pairs.push(['Content-Type', body === undefined ? OCTETS : 'application/json']);
+  return `import urllib.request\n\nrequest = urllib.request.Request(\n    ${url},\n    method=${text(method)},${data}${dictionary(pairs)}\n)\nprint(urllib.request.urlopen(request).read().decode())`;
+}
 
-/** curl reads quotes, commas and semicolons in the name of a form's file; the shell reads the rest. */
-const plain = (name) => (/^[\w./-]+$/.test(name) ? name : shell(`"${name.replace(/["\\]/g, '\\$&')}"`));
+function javascript(request) {
+  const { method = 'POST', files = [], form, body } = request;
+  const pairs = headerLines(request);
+  const lines = [];
+  if (files.length) lines.push("import { readFile } from 'node:fs/promises';", '');
+  let data = '';
+  if (form) {
+    lines.push('const body = new FormData();', ...files.map((name) => `body.append('image', new Blob([await readFile(${text(name)})]));`));
+    data = '\n  body,';
+  } else if (body !== undefined) data = `\n  body: ${text(body)},`;
+  else if (files.length) data = `\n  body: await readFile(${text(files[0])}),`;
+  if (data && !form) pairs.push(['Content-Type', body === undefined ? OCTETS : 'application/json']);
+  const headers = pairs.length ? `\n  headers: { ${pairs.map(([name, value]) => `${text(name)}: ${text(value)}`).join(', ')} },` : '';
+  return [...lines, `const response = await fetch(${text(BASE + request.path)}, {\n  method: ${text(method)},${headers}${data}\n});`, 'console.log(await response.text());'].join('\n');
+}
 
-export const requestOf = (language, more) => REQUESTS[language]({ key: $('key').value !== '', ...more });
+/** Languages, and the code for a request: { method, path, headers, files, form, body }. */
+export const REQUESTS = { curl, Python: python, JavaScript: javascript };
+
+export const requestOf = (language, request) => REQUESTS[language]({ key: $('key').value !== '', ...request });
 
 /**
  * A panel with a button for each view and one that copies: `views` is { name: () => text or element }. `about` names it

@@ -31,18 +31,31 @@ export function say(text) {
   $('status').textContent = text;
 }
 
-/** Runs `task` before the next frame, once for any number of calls. */
-export function everyFrame(task) {
+// Least time between two runs of one task of `soon`, in milliseconds.
+const PAUSE = 100;
+
+/** Runs `task` before a frame soon, once for any number of calls; thousands of answers need not be drawn one by one. */
+export function soon(task) {
   let planned = false;
+  let last = -PAUSE;
+  const run = () => {
+    planned = false;
+    last = performance.now();
+    task();
+  };
   return () => {
     if (planned) return;
     planned = true;
+    const left = PAUSE - (performance.now() - last);
     // A hidden page draws no frames, but its numbers must be right when it is shown.
-    (document.hidden ? setTimeout : requestAnimationFrame)(() => {
-      planned = false;
-      task();
-    });
+    if (left > 0 || document.hidden) setTimeout(run, Math.max(0, left));
+    else requestAnimationFrame(run);
   };
+}
+
+/** Sets the text of an element where it is another one: an equal text would be laid out again all the same. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /** Labels from the likeliest to the least likely, as [label, probability]. */

@@ -17,7 +17,7 @@ const SAMPLES = [
 const [picture, answer] = $('sample').children;
 const stage = createStage(picture, answer);
 const request = codePanel(Object.fromEntries(Object.keys(REQUESTS)
-  .map((name) => [name, () => requestOf(name, { path: current?.result?.target ?? 'faces', name: current?.name ?? 'photo.jpg' })])), 'The request as code');
+  .map((name) => [name, () => requestOf(name, { path: current?.result?.target ?? 'faces', files: [current?.name ?? 'photo.jpg'] })])), 'The request as code');
 const reply = codePanel({ Answer: () => (current?.result ? json(current.result.answer) : '…') }, 'The answer');
 let current;
 

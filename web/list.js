@@ -1,5 +1,5 @@
 // The list of images. Only the rows in view exist, so that thousands of images scroll as ten do.
-import { $, make, percent, verdict } from './dom.js';
+import { $, make, percent, setText, verdict } from './dom.js';
 import { items, shown } from './store.js';
 
 // Height of a row, as in the style sheet, and side of its small picture, in pixels.
@@ -40,7 +40,7 @@ function draw(item, at) {
   }
   const { element, words } = row;
   const [group, text] = summary(item);
-  words.textContent = text;
+  setText(words, text);
   words.className = `dot tone-${group}`;
   element.style.transform = `translateY(${at * ROW}px)`;
   element.setAttribute('aria-selected', item === selected);

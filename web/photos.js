@@ -1,5 +1,5 @@
 // The results: the bar above, the list, the stage, and what the user does with them.
-import { $, LABELS, button, counted, everyFrame, say } from './dom.js';
+import { $, LABELS, button, counted, say, setText, soon } from './dom.js';
 import { checkLabels, expectedOf } from './check.js';
 import { sentence } from './faces.js';
 import { keepPlace, move, select, selectedItem, startList } from './list.js';
@@ -49,22 +49,22 @@ function show(group) {
 
 function drawBar() {
   const done = answeredCount();
-  $('progress-text').textContent = done < items.length ? `${done} of ${items.length}` : counted(items.length, 'image');
+  setText($('progress-text'), done < items.length ? `${done} of ${items.length}` : counted(items.length, 'image'));
   $('progress').max = Math.max(1, items.length);
   $('progress').value = done;
   for (const { group, element } of chips) {
     const n = group === 'all' ? items.length : count(group);
-    element.textContent = group === 'all' ? 'All' : `${group} ${n}`;
+    setText(element, group === 'all' ? 'All' : `${group} ${n}`);
     element.setAttribute('aria-pressed', shown.filter === group);
     // Labels keep their place; the others appear once.
     element.hidden = !n && !LABELS.includes(group) && group !== 'all' && shown.filter !== group;
     element.classList.toggle('empty', !n);
   }
   retry.hidden = !count('failed');
-  $('pause').textContent = isPaused() ? 'Go on' : 'Pause';
+  setText($('pause'), isPaused() ? 'Go on' : 'Pause');
 }
 
-const refresh = everyFrame(() => {
+const refresh = soon(() => {
   $('intro').hidden = items.length > 0;
   $('results').hidden = items.length === 0;
   if (shown.filter !== 'all' && !count(shown.filter)) shown.filter = 'all';
@@ -102,10 +102,10 @@ function answered(item) {
   }
 }
 
-/** Takes in files: { file, name }. */
-export function add(files) {
+/** Takes in files: { file, name }; with `stay` the part of the page that is shown stays. */
+export function add(files, { stay = false } = {}) {
   if (!files.length) return;
-  if (location.hash && location.hash !== '#photos') location.hash = '#photos';
+  if (!stay && location.hash && location.hash !== '#photos') location.hash = '#photos';
   const created = create(files.map((one) => ({ ...one, expected: expectedOf(one.name) })), { crops });
   batch = count('waiting');
   $('intro').hidden = true;

@@ -1,6 +1,6 @@
 // The state of the server: what the pill in the header says, and when requests may be sent again.
 import { Failure, badCharacter, call } from './api.js';
-import { $, counted, make, say } from './dom.js';
+import { $, counted, say, setText } from './dom.js';
 
 // Between two probes of a server at rest, in milliseconds.
 const REST = 10_000;
@@ -59,7 +59,7 @@ export function showPill() {
     const again = until - Date.now() > 2500 && server.retryAfter ? ` · goes on at ${new Date(until).toLocaleTimeString()}` : '';
     words += ` · ${counted(n, 'image')} ${n === 1 ? 'waits' : 'wait'}, nothing is lost${again}`;
   }
-  if (pill.textContent !== words) pill.textContent = words;
+  setText(pill, words);
   pill.dataset.state = server.paused() ? 'paused' : server.name;
 }
 
@@ -134,6 +134,5 @@ export function watchServer() {
   addEventListener('online', probeNow);
   addEventListener('offline', () => failed(new Failure('offline')));
   document.addEventListener('visibilitychange', () => { if (!document.hidden && !server.retryAfter) probeNow(); });
-  $('pill').append(make('span'));
   return probe();
 }

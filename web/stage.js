@@ -41,7 +41,7 @@ export function createStage(pictureHost, answerHost, actions) {
   let chosen = 0;
   const code = actions && codePanel({
     JSON: () => (item?.result ? json(item.result.answer) : '…'),
-    ...Object.fromEntries(Object.keys(REQUESTS).map((name) => [name, () => requestOf(name, { path: item?.result?.target ?? 'faces', name: item?.name ?? 'photo.jpg' })])),
+    ...Object.fromEntries(Object.keys(REQUESTS).map((name) => [name, () => requestOf(name, { path: item?.result?.target ?? 'faces', files: [item?.name.split('/').pop() ?? 'photo.jpg'] })])),
     Timing: () => (item?.result ? timings(item.result) : '…'),
   }, 'Answer and request of this image');
   answerHost.append(title, make('div', { class: 'who' }, face, make('div', {}, big, small)), barsHost, faceList, doing, help, ...(code ? [code.element] : []));

@@ -48,6 +48,18 @@ export const FAULTS = {
     });
   }),
 };
+const LABELS = ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'];
+let turn = 0;
+/** An answer of `/faces` without a network: one face, of each label in turn or of `emotion`; every other one is unsure. */
+export const answering = ({ width = 64, height = 64, emotion = LABELS[turn % 7], delay = 0 } = {}) => {
+  const confidence = turn % 2 ? 0.9 : 0.4;
+  turn += 1;
+  const probabilities = Object.fromEntries(LABELS.map((label) => [label, label === emotion ? confidence : (1 - confidence) / 6]));
+  const faces = [{ box: { x: 8, y: 8, width: 40, height: 40 }, score: 9, emotion, confidence, probabilities }];
+  return (req, res) => { setTimeout(() => json({ width, height, faces, model: { name: 'fer2013', version: '1' } })(req, res), delay); };
+};
+/** The next answer of `answering` is of the first label. */
+export const fromTheFirst = () => { turn = 0; };
 /** An error of the server with that code. */
 export const answerWith = problem;
 

@@ -11,7 +11,7 @@ import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 import { startProxy } from './proxy.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 // As seen on a busy machine; nothing is measured by it.
 const PATIENCE = Number(process.env.PATIENCE ?? 300_000);
 
