@@ -26,6 +26,9 @@ export function make(tag, attributes = {}, ...children) {
 
 export const button = (text, onclick, more = {}) => make('button', { type: 'button', onclick, ...more }, text);
 
+/** Whether the style sheet lays the page out for a narrow screen: the stage stands above the list. */
+export const isPhone = () => matchMedia('(max-width: 52rem)').matches;
+
 /** What a screen reader says next. */
 export function say(text) {
   $('status').textContent = text;

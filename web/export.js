@@ -39,8 +39,8 @@ const lines = () => items.filter(({ result, error }) => result || error)
 async function annotated() {
   const item = selectedItem();
   const image = currentImage();
-  if (!item?.result?.width || !image.naturalWidth) return;
-  const { width, height, faces } = item.result;
+  if (!item?.result || !image.naturalWidth) return;
+  const { width = image.naturalWidth, height = image.naturalHeight, faces } = item.result;
   const canvas = make('canvas', { width: image.naturalWidth, height: image.naturalHeight });
   const pen = canvas.getContext('2d');
   pen.drawImage(image, 0, 0);
@@ -48,7 +48,7 @@ async function annotated() {
   const line = Math.max(1, Math.max(width, height) / 300);
   pen.lineWidth = line;
   pen.font = `${6 * line}px sans-serif`;
-  for (const face of faces) {
+  for (const face of faces.filter(({ box }) => box)) {
     const { x, y, width: w, height: h } = face.box;
     const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${face.emotion}`);
     const words = `${face.emotion} ${percent(face.confidence, 0)}`;

@@ -1,5 +1,5 @@
 // The page before any image: samples that anyone may show, the first of them answered, and its request as code.
-import { $, make, say, wait } from './dom.js';
+import { $, isPhone, make, say } from './dom.js';
 import { ask } from './api.js';
 import { REQUESTS, codePanel, requestOf } from './code.js';
 import { sentence } from './faces.js';
@@ -32,6 +32,12 @@ async function choose(name) {
   await classify(current);
 }
 
+/** The user's choice: on a phone the answer is below the fold. */
+function chosen(name) {
+  if (isPhone()) $('sample').scrollIntoView();
+  choose(name);
+}
+
 function update() {
   stage.update();
   request.update();
@@ -56,7 +62,7 @@ async function classify(item) {
 
 export async function startIntro() {
   $('samples').append(...SAMPLES.map(([name, about]) => make('li', {}, make('button', {
-    type: 'button', 'data-name': name, 'aria-label': about, 'aria-pressed': 'false', onclick: () => choose(name),
+    type: 'button', 'data-name': name, 'aria-label': about, 'aria-pressed': 'false', onclick: () => chosen(name),
   }, make('img', { src: `console/${name}`, width: 52, height: 52, alt: '' })))));
   $('intro-request').append(request.element);
   reply.element.querySelector('.views').append(make('a', { href: 'docs#faces' }, 'Open in the API page'));
@@ -64,6 +70,5 @@ export async function startIntro() {
   update();
   onState(() => current && !$('intro').hidden && classify(current));
   $('key').addEventListener('change', () => request.update());
-  await wait(0);
   await choose(SAMPLES[0][0]);
 }

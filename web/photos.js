@@ -1,5 +1,5 @@
 // The results: the bar above, the list, the stage, and what the user does with them.
-import { $, LABELS, button, counted, say, setText, soon } from './dom.js';
+import { $, LABELS, button, counted, isPhone, say, setText, soon } from './dom.js';
 import { checkLabels, expectedOf } from './check.js';
 import { sentence } from './faces.js';
 import { keepPlace, move, select, selectedItem, startList } from './list.js';
@@ -152,8 +152,7 @@ export function startPhotos() {
     stage.show(item);
     if (!item) return;
     if (item.result) say(`${item.name}: ${sentence(item.result.faces)}`);
-    // On a phone the stage is above the list.
-    if (matchMedia('(max-width: 52rem)').matches && $('stage').getBoundingClientRect().top < 0) $('stage').scrollIntoView();
+    if (isPhone() && $('stage').getBoundingClientRect().top < 0) $('stage').scrollIntoView();
   }, remove);
   $('sort').addEventListener('change', () => { shown.sort = $('sort').value; refresh(); });
   $('pause').addEventListener('click', () => { setPaused(!isPaused()); drawBar(); });

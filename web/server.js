@@ -76,9 +76,13 @@ export function failed({ state, retryAfter = 0 }) {
   set(state);
 }
 
-/** A request succeeded. */
-export function succeeded() {
+/** A request succeeded. Its answer names the model, which may have been replaced. */
+export function succeeded(answer) {
   failures = 0;
+  const { name, version } = answer?.model ?? {};
+  if (!name || !server.model || (name === server.model.name && version === server.model.version)) return;
+  server.model = { ...server.model, name, version };
+  askModel().then(showPill, () => {});
 }
 
 function plan(ms) {

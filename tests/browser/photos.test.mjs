@@ -543,6 +543,13 @@ test('dark and on a phone: the answer is in view after choosing', async () => {
   await sampled(page);
   await wide();
   await accessible(page, 'empty, dark, phone');
+  const inView = (selector) => page.waitForFunction((one) => {
+    const { top, bottom } = document.querySelector(one).getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  }, selector);
+  await page.getByRole('button', { name: 'A cat' }).tap();
+  await page.locator('#sample .verdict', { hasText: 'No face found' }).waitFor();
+  await inView('#sample .verdict');
   answerAtOnce(640, 480);
   await page.setInputFiles('#files', Array.from({ length: 20 }, (_, n) => png(`p ${n}.png`)));
   await finished(page, 20);
@@ -550,10 +557,7 @@ test('dark and on a phone: the answer is in view after choosing', async () => {
   await page.locator('#list').scrollIntoViewIfNeeded();
   await row(page, 'p 3.png').tap();
   await region(page).getByRole('heading', { name: 'p 3.png', exact: true }).waitFor();
-  await page.waitForFunction(() => {
-    const { top, bottom } = document.querySelector('#answer .verdict').getBoundingClientRect();
-    return top >= 0 && bottom <= innerHeight;
-  });
+  await inView('#answer .verdict');
   const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.ok(back.match(/\d+/g).slice(0, 3).every((v) => Number(v) < 60), back);
   for (const button of await page.locator('button:visible:not(.box), .button:visible').all()) {

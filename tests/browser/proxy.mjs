@@ -15,7 +15,8 @@ const problem = (status, code, headers = {}) => (req, res) => {
   const body = { type: `urn:fer-serve:problem:${code}`, title: `Title of ${code}.`, status, detail: 'a detail', code, request_id: '1' };
   res.writeHead(status, { 'content-type': 'application/problem+json', ...headers }).end(JSON.stringify(body));
 };
-const json = (value) => (req, res) => {
+/** An answer with that JSON. */
+export const answers = (value) => (req, res) => {
   req.resume();
   res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 };
@@ -24,7 +25,7 @@ const json = (value) => (req, res) => {
 export const FAULTS = {
   html200: page(200),
   empty: (req, res) => { req.resume(); res.writeHead(200).end(); },
-  lacking: json({ width: 10, height: 10, faces: [{ box: { x: 1 } }] }),
+  lacking: answers({ width: 10, height: 10, faces: [{ box: { x: 1 } }] }),
   unauthorized: problem(401, 'unauthorized'),
   login: page(401),
   limited: problem(429, 'rate_limited', { 'retry-after': '1' }),
@@ -51,12 +52,12 @@ export const FAULTS = {
 const LABELS = ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'];
 let turn = 0;
 /** An answer of `/faces` without a network: one face, of each label in turn or of `emotion`; every other one is unsure. */
-export const answering = ({ width = 64, height = 64, emotion = LABELS[turn % 7], delay = 0 } = {}) => {
+export const answering = ({ width = 64, height = 64, emotion = LABELS[turn % 7], delay = 0, model = { name: 'fer2013', version: '1' } } = {}) => {
   const confidence = turn % 2 ? 0.9 : 0.4;
   turn += 1;
   const probabilities = Object.fromEntries(LABELS.map((label) => [label, label === emotion ? confidence : (1 - confidence) / 6]));
   const faces = [{ box: { x: 8, y: 8, width: 40, height: 40 }, score: 9, emotion, confidence, probabilities }];
-  return (req, res) => { setTimeout(() => json({ width, height, faces, model: { name: 'fer2013', version: '1' } })(req, res), delay); };
+  return (req, res) => { setTimeout(() => answers({ width, height, faces, model })(req, res), delay); };
 };
 /** The next answer of `answering` is of the first label. */
 export const fromTheFirst = () => { turn = 0; };

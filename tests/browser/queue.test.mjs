@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { FAULTS, answerWith } from './proxy.mjs';
+import { FAULTS, answerWith, answering, answers } from './proxy.mjs';
 import { finished, haltServer, launch, look, open, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
 const KEY = 'a-key-of-more-than-32-characters-for-this-test';
@@ -151,6 +151,27 @@ test('a restart in the middle of many images', async () => {
   await pill(page, /wait, nothing is lost/);
   await startServer();
   await whole(page, 60);
+});
+
+test('the pill at rest: a server that goes and comes, and a model that was replaced', async () => {
+  const page = await ready();
+  await page.clock.install();
+  proxy.fault = (req, path) => (everything(path) ? FAULTS.reset : undefined);
+  await page.clock.fastForward(25_000);
+  await pill(page, /^The server cannot be reached$/);
+  proxy.fault = (req, path) => (everything(path) ? FAULTS.starting : undefined);
+  await page.clock.fastForward(16_000);
+  await pill(page, /^The server is starting$/);
+  proxy.fault = undefined;
+  await page.clock.fastForward(16_000);
+  await pill(page, /^Ready · fer2013 v1 · int8 on CPU$/);
+  proxy.fault = (req, path) => ({
+    '/faces': answering({ model: { name: 'fer2013', version: '2' } }),
+    '/model': answers({ name: 'fer2013', version: '2', precision: 'bf16', device: 'cpu' }),
+  })[path];
+  await page.setInputFiles('#files', images(1));
+  await pill(page, /^Ready · fer2013 v2 · bf16 on CPU$/);
+  await page.finish();
 });
 
 test('a rate limit of the server itself', async () => {

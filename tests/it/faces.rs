@@ -240,7 +240,14 @@ async fn the_console_comes_with_its_files_and_a_strict_policy() {
         );
         assert!(answer.text().contains(word));
         // The page loads nothing from elsewhere and holds no code of its own.
-        for bad in ["https://", "<script>", " style=", " onclick=", "src=\"/", "href=\"/"] {
+        for bad in [
+            "https://",
+            "<script>",
+            " style=",
+            " onclick=",
+            "src=\"/",
+            "href=\"/",
+        ] {
             assert!(!answer.text().contains(bad), "{bad} in {path}");
         }
         assert!(!answer.header("content-security-policy").contains("unsafe"));

@@ -67,7 +67,9 @@ const CLIENT_GONE: u16 = 499;
 static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
     vec![
         get("/", console::page, &[200]).open(),
-        get("/console/{file}", console::page_file, FILE).open().rare(&[404]),
+        get("/console/{file}", console::page_file, FILE)
+            .open()
+            .rare(&[404]),
         get("/docs", console::docs, &[200]).open(),
         get("/docs/{file}", console::docs_file, FILE).open().rare(&[404]),
         post("/predict", predict::predict, WORK).work(),
