@@ -41,7 +41,9 @@ function build(host) {
   const figure = make('figure', { class: 'picture' }, video, still, boxes);
   const start = button('Start camera', () => (camera ? stop() : run()), { 'aria-pressed': 'false' });
   const choice = make('select', { 'aria-label': 'Camera', hidden: '', onchange: () => { if (camera) { stop(); run(); } } });
-  const mirror = make('input', { type: 'checkbox', id: 'mirror', checked: '', onchange: () => figure.classList.toggle('mirrored', mirror.checked) });
+  const mirror = make('input', {
+    type: 'checkbox', id: 'mirror', checked: '', onchange: () => figure.classList.toggle('mirrored', mirror.checked),
+  });
   const take = button('Take a picture', takePicture, { class: 'quiet', disabled: '' });
   const save = button('Save CSV', saveCsv, { class: 'quiet', disabled: '' });
   const problem = make('p', { class: 'error', role: 'alert', hidden: '' });
@@ -56,7 +58,8 @@ function build(host) {
     make('h1', { class: 'view-title' }, 'Camera'),
     make('p', { class: 'note' }, 'Frames go to this server, one at a time, and are not stored. ',
       'Others in the picture should know that they are filmed.'),
-    make('div', { class: 'bar' }, make('div', { class: 'buttons' }, start, choice, take, save), make('label', { for: 'mirror', class: 'inline' }, mirror, 'Mirrored')),
+    make('div', { class: 'bar' }, make('div', { class: 'buttons' }, start, choice, take, save),
+      make('label', { for: 'mirror', class: 'inline' }, mirror, 'Mirrored')),
     problem,
     make('div', { class: 'two' }, make('div', { class: 'panel' }, figure, age),
       make('div', { class: 'panel', role: 'region', 'aria-label': 'Faces in view' }, big, small, barsHost,
@@ -79,7 +82,10 @@ async function run() {
   camera = live;
   setText(part.start, 'Stop camera');
   part.start.setAttribute('aria-pressed', 'true');
-  const unanswered = setTimeout(() => { if (camera === live) fail('The browser asks whether this page may use the camera: look for its question near the address bar.'); }, PATIENCE);
+  const unanswered = setTimeout(() => {
+    if (camera !== live) return;
+    fail('The browser asks whether this page may use the camera: look for its question near the address bar.');
+  }, PATIENCE);
   try {
     const wanted = part.choice.value ? { deviceId: { exact: part.choice.value } } : { facingMode: 'user' };
     live.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: FRAME_SIDE }, ...wanted } });
@@ -88,7 +94,11 @@ async function run() {
     fail();
     part.video.srcObject = live.stream;
     // A camera that is pulled out ends the stream.
-    live.stream.getVideoTracks()[0]?.addEventListener('ended', () => { if (camera === live) { stop(); fail('The camera was unplugged or taken away.'); } });
+    live.stream.getVideoTracks()[0]?.addEventListener('ended', () => {
+      if (camera !== live) return;
+      stop();
+      fail('The camera was unplugged or taken away.');
+    });
     await part.video.play();
     await listCameras(live);
     part.take.disabled = false;
@@ -106,7 +116,8 @@ async function run() {
 async function listCameras(live) {
   const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === 'videoinput');
   const current = live.stream.getVideoTracks()[0]?.getSettings().deviceId;
-  part.choice.replaceChildren(...cameras.map(({ deviceId, label }, n) => make('option', { value: deviceId, selected: deviceId === current && '' }, label || `Camera ${n + 1}`)));
+  part.choice.replaceChildren(...cameras.map(({ deviceId, label }, n) =>
+    make('option', { value: deviceId, selected: deviceId === current && '' }, label || `Camera ${n + 1}`)));
   part.choice.hidden = cameras.length < 2;
 }
 

@@ -24,15 +24,22 @@ function python(request) {
   const { method = 'POST', files = [], form, body } = request;
   const pairs = headerLines(request);
   const url = text(BASE + request.path);
-  const dictionary = (all) => (all.length ? `\n    headers={${all.map(([name, value]) => `${text(name)}: ${text(value)}`).join(', ')}},` : '');
+  const dictionary = () => (pairs.length ? `\n    headers={${pairs.map(([name, value]) => `${text(name)}: ${text(value)}`).join(', ')}},` : '');
   if (form) {
-    return `import requests\n\nanswer = requests.post(\n    ${url},${dictionary(pairs)}\n    files=[${files.map((name) => `("image", open(${text(name)}, "rb"))`).join(', ')}],\n)\nprint(answer.json())`;
+    const parts = files.map((name) => `("image", open(${text(name)}, "rb"))`).join(', ');
+    return `import requests\n\nanswer = requests.post(\n    ${url},${dictionary()}\n    files=[${parts}],\n)\nprint(answer.json())`;
   }
   let data = '';
   if (body !== undefined) data = `\n    data=${text(body)}.encode(),`;
   else if (files.length) data = `\n    data=open(${text(files[0])}, "rb").read(),`;
   if (data) pairs.push(['Content-Type', body === undefined ? OCTETS : 'application/json']);
-  return `import urllib.request\n\nrequest = urllib.request.Request(\n    ${url},\n    method=${text(method)},${data}${dictionary(pairs)}\n)\nprint(urllib.request.urlopen(request).read().decode())`;
+  return `import urllib.request
+
+request = urllib.request.Request(
+    ${url},
+    method=${text(method)},${data}${dictionary()}
+)
+print(urllib.request.urlopen(request).read().decode())`;
 }
 
 function javascript(request) {
@@ -48,7 +55,8 @@ function javascript(request) {
   else if (files.length) data = `\n  body: await readFile(${text(files[0])}),`;
   if (data && !form) pairs.push(['Content-Type', body === undefined ? OCTETS : 'application/json']);
   const headers = pairs.length ? `\n  headers: { ${pairs.map(([name, value]) => `${text(name)}: ${text(value)}`).join(', ')} },` : '';
-  return [...lines, `const response = await fetch(${text(BASE + request.path)}, {\n  method: ${text(method)},${headers}${data}\n});`, 'console.log(await response.text());'].join('\n');
+  const call = `const response = await fetch(${text(BASE + request.path)}, {\n  method: ${text(method)},${headers}${data}\n});`;
+  return [...lines, call, 'console.log(await response.text());'].join('\n');
 }
 
 /** Languages, and the code for a request: { method, path, headers, files, form, body }. */

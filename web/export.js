@@ -32,8 +32,10 @@ function rows() {
   return [head, ...body];
 }
 
-const lines = () => items.filter(({ result, error }) => result || error)
-  .map(({ name, expected, result, error }) => `${JSON.stringify({ file: name, expected, request: result?.target, answer: result?.answer, error: error?.problem ?? error?.words })}\n`);
+const lines = () => items.filter(({ result, error }) => result || error).map(({ name, expected, result, error }) => {
+  const line = { file: name, expected, request: result?.target, answer: result?.answer, error: error?.problem ?? error?.words };
+  return `${JSON.stringify(line)}\n`;
+});
 
 /** The selected image with its boxes and labels, in its own size. */
 async function annotated() {

@@ -50,17 +50,24 @@ function draw({ name, version, engine, precision, device, scores, robustness }) 
   if (scores) {
     const span = interval(scores.accuracy, scores.rows);
     parts.push(
-      figures([['Accuracy', `${percent(scores.accuracy)} (${within(span)})`], ['Accuracy on faces it never saw', scores.unseen && percent(scores.unseen.accuracy)],
-        ['Macro-F1', scores.macro_f1.toFixed(3)], ['Log-loss', scores.log_loss.toFixed(3)], ['Calibration error', percent(scores.ece)], ['Faces scored', String(scores.rows)]]),
+      figures([
+        ['Accuracy', `${percent(scores.accuracy)} (${within(span)})`],
+        ['Accuracy on faces it never saw', scores.unseen && percent(scores.unseen.accuracy)],
+        ['Macro-F1', scores.macro_f1.toFixed(3)], ['Log-loss', scores.log_loss.toFixed(3)],
+        ['Calibration error', percent(scores.ece)], ['Faces scored', String(scores.rows)],
+      ]),
       make('p', {}, `A stated probability is off by ${percent(scores.ece)} on average. Ranges are 95 % intervals for that number of faces.`),
       make('div', { class: 'panel' }, confusionTable(scores.confusion, LABELS, 'Confusion matrix. Rows: true label. Columns: answer.')),
-      make('div', { class: 'panel' }, table('Each label', ['Label', 'Found', 'Of its faces, found', 'Right', 'Of these answers, right', 'Faces'], labelRows(scores))));
+      make('div', { class: 'panel' },
+        table('Each label', ['Label', 'Found', 'Of its faces, found', 'Right', 'Of these answers, right', 'Faces'], labelRows(scores))));
   } else {
     parts.push(make('p', {}, 'This model folder holds no scores.'));
   }
   if (robustness) {
-    parts.push(make('div', { class: 'panel' }, table(`Robustness: accuracy on changed faces (${percent(robustness.plain)} on plain ones)`, ['Change', 'Accuracy', 'In figures', 'Lost'],
-      robustness.cases.map(({ change, accuracy, loss }) => [change, bar(accuracy, interval(accuracy, robustness.rows), 'tone-sad'), percent(accuracy), `${loss.toFixed(1)} points`]))));
+    const rows = robustness.cases.map(({ change, accuracy, loss }) =>
+      [change, bar(accuracy, interval(accuracy, robustness.rows), 'tone-sad'), percent(accuracy), `${loss.toFixed(1)} points`]);
+    const title = `Robustness: accuracy on changed faces (${percent(robustness.plain)} on plain ones)`;
+    parts.push(make('div', { class: 'panel' }, table(title, ['Change', 'Accuracy', 'In figures', 'Lost'], rows)));
   }
   parts.push(make('div', { class: 'panel' },
     make('h2', {}, 'Limits'),

@@ -36,12 +36,15 @@ export function createStage(pictureHost, answerHost, actions) {
   const barsHost = make('div');
   const faceList = make('ol', { class: 'faces', 'aria-label': 'Faces' });
   const doing = make('p', { class: 'buttons' });
-  const help = make('details', { class: 'help' }, make('summary', {}, 'What the server says'), make('pre', { tabindex: '0', role: 'region', 'aria-label': 'What the server says' }));
+  const problem = make('pre', { tabindex: '0', role: 'region', 'aria-label': 'What the server says' });
+  const help = make('details', { class: 'help' }, make('summary', {}, 'What the server says'), problem);
   let item;
   let chosen = 0;
   const code = actions && codePanel({
     JSON: () => (item?.result ? json(item.result.answer) : '…'),
-    ...Object.fromEntries(Object.keys(REQUESTS).map((name) => [name, () => requestOf(name, { path: item?.result?.target ?? 'faces', files: [item?.name.split('/').pop() ?? 'photo.jpg'] })])),
+    ...Object.fromEntries(Object.keys(REQUESTS).map((name) => [name, () => requestOf(name, {
+      path: item?.result?.target ?? 'faces', files: [item?.name.split('/').pop() ?? 'photo.jpg'],
+    })])),
     Timing: () => (item?.result ? timings(item.result) : '…'),
   }, 'Answer and request of this image');
   answerHost.append(title, make('div', { class: 'who' }, face, make('div', {}, big, small)), barsHost, faceList, doing, help, ...(code ? [code.element] : []));
@@ -86,7 +89,7 @@ export function createStage(pictureHost, answerHost, actions) {
     title.textContent = item.name;
     help.hidden = !error?.problem;
     answerHost.dataset.state = state;
-    if (error?.problem) help.lastChild.textContent = JSON.stringify(error.problem, null, 2);
+    if (error?.problem) problem.textContent = JSON.stringify(error.problem, null, 2);
     doing.replaceChildren();
     barsHost.replaceChildren();
     faceList.replaceChildren();
@@ -100,8 +103,9 @@ export function createStage(pictureHost, answerHost, actions) {
       small.textContent = `${percent(one.confidence)} · ${faces.length > 1 ? `face ${chosen + 1} of ${faces.length}, ` : ''}${about}`;
       barsHost.append(bars(one));
       if (faces.length > 1) {
-        faceList.append(...faces.map((other, n) => make('li', {}, button(`${n + 1} · ${verdict(other)} ${percent(other.confidence, 0)}`, () => chooseFace(n),
-          { class: `dot tone-${other.emotion}`, 'aria-pressed': String(n === chosen) }))));
+        faceList.append(...faces.map((other, n) => make('li', {},
+          button(`${n + 1} · ${verdict(other)} ${percent(other.confidence, 0)}`, () => chooseFace(n),
+            { class: `dot tone-${other.emotion}`, 'aria-pressed': String(n === chosen) }))));
       }
     } else if (state === 'done') {
       big.textContent = 'No face found';
@@ -116,7 +120,10 @@ export function createStage(pictureHost, answerHost, actions) {
     if (item.sent && result) small.textContent += ` · sent as a JPEG of ${result.width ?? item.sent.side} pixels`;
     size.textContent = result?.width ? `${result.width} × ${result.height} pixels · ${counted(faces.length, 'face')} · ${millis(result.took)}` : '';
     if (!actions) return;
-    if (state === 'done' && !one) doing.append(button('Classify the whole image', () => actions.whole(item)), button('Look for smaller faces', () => actions.smaller(item), { class: 'quiet' }));
+    if (state === 'done' && !one) {
+      doing.append(button('Classify the whole image', () => actions.whole(item)),
+        button('Look for smaller faces', () => actions.smaller(item), { class: 'quiet' }));
+    }
     if (state === 'failed') doing.append(button('Try again', () => actions.retry(item)));
     doing.append(button('Remove', () => actions.remove(item), { class: 'quiet', 'aria-label': `Remove ${item.name}` }));
     code.update();

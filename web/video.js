@@ -19,7 +19,10 @@ let tracks = [];
 let name = 'video';
 
 function build(host) {
-  const input = make('input', { type: 'file', accept: 'video/*', hidden: '', id: 'video-file', onchange: () => { if (input.files[0]) load(input.files[0]); input.value = ''; } });
+  const input = make('input', {
+    type: 'file', accept: 'video/*', hidden: '', id: 'video-file',
+    onchange: () => { if (input.files[0]) load(input.files[0]); input.value = ''; },
+  });
   const choose = button('Choose a video', () => input.click());
   const rate = make('select', { id: 'video-rate' }, ...[1, 2, 5, 10].map((n) => make('option', { value: n, selected: n === 2 && '' }, `${n} a second`)));
   const cancel = button('Stop', () => job?.stop.abort(), { class: 'quiet', disabled: '' });
@@ -28,14 +31,20 @@ function build(host) {
   const video = make('video', { muted: '', playsinline: '', preload: 'auto', 'aria-label': 'The video' });
   const boxes = make('div', { class: 'boxes', 'aria-hidden': 'true' });
   const figure = make('figure', { class: 'picture' }, video, boxes);
-  const scrub = make('input', { type: 'range', min: 0, max: 0, step: 0.01, value: 0, 'aria-label': 'Time in the video, seconds', disabled: '', oninput: () => seekTo(Number(scrub.value)) });
+  const scrub = make('input', {
+    type: 'range', min: 0, max: 0, step: 0.01, value: 0, 'aria-label': 'Time in the video, seconds', disabled: '',
+    oninput: () => seekTo(Number(scrub.value)),
+  });
   const progress = make('progress', { max: 1, value: 0, 'aria-label': 'Frames classified', hidden: '' });
   const note = make('p', { class: 'note' }, 'The video stays in this browser; only single frames go to this server, and are not stored.');
   const charts = make('div', { class: 'tracks' });
   host.append(make('h1', { class: 'view-title' }, 'Video'), input,
-    make('div', { class: 'bar' }, make('div', { class: 'buttons' }, choose, cancel, save), make('label', { for: 'video-rate', class: 'inline' }, 'Frames', rate)),
+    make('div', { class: 'bar' }, make('div', { class: 'buttons' }, choose, cancel, save),
+      make('label', { for: 'video-rate', class: 'inline' }, 'Frames', rate)),
     problem, progress, note,
-    make('div', { class: 'two' }, make('div', { class: 'panel' }, figure, scrub), make('div', { class: 'panel', role: 'region', 'aria-label': 'Faces over time' }, charts, legend(), make('p', { class: 'note' }, 'Move the slider or point at a chart to see a frame.'))));
+    make('div', { class: 'two' }, make('div', { class: 'panel' }, figure, scrub),
+      make('div', { class: 'panel', role: 'region', 'aria-label': 'Faces over time' }, charts, legend(),
+        make('p', { class: 'note' }, 'Move the slider or point at a chart to see a frame.'))));
   return { input, choose, rate, cancel, save, problem, video, boxes, figure, scrub, progress, note, charts };
 }
 
@@ -163,14 +172,16 @@ function draw(period) {
   const { duration } = part.video;
   part.save.disabled = false;
   part.charts.replaceChildren(...tracks.map(({ points }, n) => {
-    const mean = LABELS.map((label) => [label, points.reduce((sum, { face }) => sum + face.probabilities[label], 0) / points.length]).sort((a, b) => b[1] - a[1]);
+    const mean = LABELS.map((label) => [label, points.reduce((sum, { face }) => sum + face.probabilities[label], 0) / points.length])
+      .sort((a, b) => b[1] - a[1]);
     const plot = make('div', { class: 'plot', role: 'img', 'aria-label': `Probabilities of face ${n + 1} over time` });
     const host = make('div');
     plot.append(host);
     const at = (e) => { const { left, width } = plot.getBoundingClientRect(); return Math.min(Math.max((e.clientX - left) / width, 0), 1) * duration; };
     plot.addEventListener('pointermove', (e) => seekTo(at(e)));
     lines(host, LABELS.map((label) => [label, points.map(({ time, face }) => [time, face.probabilities[label]])]), 0, duration, 80);
-    return make('section', {}, make('h2', {}, `Face ${n + 1}: mostly ${mean[0][0]} (${percent(mean[0][1], 0)}), ${points[0].time.toFixed(1)}–${points.at(-1).time.toFixed(1)} s`), plot);
+    const span = `${points[0].time.toFixed(1)}–${points.at(-1).time.toFixed(1)} s`;
+    return make('section', {}, make('h2', {}, `Face ${n + 1}: mostly ${mean[0][0]} (${percent(mean[0][1], 0)}), ${span}`), plot);
   }));
 }
 
@@ -198,8 +209,10 @@ async function seekTo(time) {
 
 function saveCsv() {
   const head = ['seconds', 'face', 'x', 'y', 'box_width', 'box_height', 'score', 'emotion', 'confidence', ...LABELS];
-  const rows = tracks.flatMap(({ points }, n) => points.map(({ time, face }) => [time.toFixed(3), n + 1, face.box.x, face.box.y, face.box.width, face.box.height, face.score,
-    face.emotion, face.confidence, ...LABELS.map((label) => face.probabilities[label])])).sort((a, b) => a[0] - b[0]);
+  const rows = tracks.flatMap(({ points }, n) => points.map(({ time, face }) => {
+    const { box, score, emotion, confidence, probabilities } = face;
+    return [time.toFixed(3), n + 1, box.x, box.y, box.width, box.height, score, emotion, confidence, ...LABELS.map((label) => probabilities[label])];
+  })).sort((a, b) => a[0] - b[0]);
   download(`${name.replace(/\.\w+$/, '')}-faces.csv`, 'text/csv;charset=utf-8', csv([head, ...rows]));
 }
 

@@ -113,9 +113,11 @@ export function trial(path, method, operation, parameters, body) {
       output.replaceChildren(
         node('p', { class: response.ok ? 'note' : 'error' }, `${response.status} ${response.statusText} in ${took.toFixed(1)} ms`),
         withCopy(`Body of the answer of ${operation}`, text, 'body'),
-        node('details', {}, node('summary', {}, 'Headers'), withCopy(`Headers of the answer of ${operation}`, [...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n'), 'headers')));
+        node('details', {}, node('summary', {}, 'Headers'),
+          withCopy(`Headers of the answer of ${operation}`, [...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n'), 'headers')));
     } catch {
-      output.replaceChildren(node('p', { class: 'error', role: 'alert' }, 'There was no answer: the server cannot be reached, or a header or the key has a character that it cannot have.'));
+      output.replaceChildren(node('p', { class: 'error', role: 'alert' },
+        'There was no answer: the server cannot be reached, or a header or the key has a character that it cannot have.'));
     }
   };
   const form = node('form', {},
