@@ -5,7 +5,7 @@ import { lines } from './chart.js';
 import { csv } from './export.js';
 import { bars, drawBoxes } from './faces.js';
 import { add } from './photos.js';
-import { failed, isReady, onState, succeeded } from './server.js';
+import { failed, isReady, onState, showPill, succeeded } from './server.js';
 
 // Longest side of a frame as it is sent, in pixels.
 const FRAME_SIDE = 1280;
@@ -165,7 +165,8 @@ async function watch(live) {
     try {
       const result = await ask(blob, { signal: live.stop.signal });
       if (camera !== live) return;
-      succeeded();
+      succeeded(result);
+      showPill();
       answered.push(performance.now());
       while (answered.length > 2 && answered.at(-1) - answered[0] > SPAN) answered.shift();
       live.drawn = taken;

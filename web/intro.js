@@ -3,7 +3,7 @@ import { $, isPhone, make, say } from './dom.js';
 import { ask } from './api.js';
 import { REQUESTS, codePanel, requestOf } from './code.js';
 import { sentence } from './faces.js';
-import { failed, isReady, onState } from './server.js';
+import { failed, isReady, onState, showPill, succeeded } from './server.js';
 import { createStage, json } from './stage.js';
 
 // Portraits by NASA (public domain) and Lav Varshney (CC0), a cat by Stefan van der Walt (CC0), a cup by Rachel Michetti (CC0).
@@ -50,6 +50,8 @@ async function classify(item) {
   try {
     item.result = await ask(item.file);
     item.state = 'done';
+    succeeded(item.result);
+    showPill();
     if (item === current && !$('intro').hidden) say(`${item.name}: ${sentence(item.result.faces)}`);
   } catch (error) {
     // Asked again as soon as the server is ready.

@@ -86,7 +86,7 @@ async function process(item) {
     if (item.abort !== abort || abort.signal.aborted) return;
     answered += 1;
     careful = false;
-    succeeded(result.answer);
+    succeeded(result);
     underWay.delete(item);
     set(item, 'done', { result });
   } catch (error) {

@@ -1,6 +1,6 @@
 // The state of the server: what the pill in the header says, and when requests may be sent again.
 import { Failure, badCharacter, call } from './api.js';
-import { $, counted, say, setText } from './dom.js';
+import { $, counted, millis, say, setText } from './dom.js';
 
 // Between two probes of a server at rest, in milliseconds.
 const REST = 10_000;
@@ -22,7 +22,7 @@ const WORDS = {
   badkey: 'The server does not know this API key',
 };
 
-/** `name` is a key of `WORDS`, or `ready`. */
+/** `name` is a key of `WORDS`, or `ready`; `took` is the time of the last answer, in milliseconds. */
 export const server = { name: 'asking', model: undefined, waiting: () => 0, paused: () => false };
 const listeners = [];
 let failures = 0;
@@ -50,7 +50,7 @@ export function showPill() {
   let words = WORDS[server.name];
   if (isReady()) {
     const { name, version, precision, device } = server.model;
-    words = `Ready · ${name} v${version} · ${precision} on ${device.toUpperCase()}`;
+    words = `Ready · ${name} v${version} · ${precision} on ${device.toUpperCase()}${server.took ? ` · ${millis(server.took)}` : ''}`;
   } else if (server.name === 'badkey' && badCharacter()) {
     words = `An API key cannot have the character “${badCharacter()}”`;
   }
@@ -76,9 +76,10 @@ export function failed({ state, retryAfter = 0 }) {
   set(state);
 }
 
-/** A request succeeded. Its answer names the model, which may have been replaced. */
-export function succeeded(answer) {
+/** A request succeeded: { answer, took }. Its answer names the model, which may have been replaced. */
+export function succeeded({ answer, took } = {}) {
   failures = 0;
+  if (took) server.took = took;
   const { name, version } = answer?.model ?? {};
   if (!name || !server.model || (name === server.model.name && version === server.model.version)) return;
   server.model = { ...server.model, name, version };

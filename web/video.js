@@ -155,7 +155,7 @@ async function askUntilAnswered(blob, mine) {
     if (!isReady()) await readyAgain(mine);
     try {
       const result = await ask(blob, { signal: mine.stop.signal });
-      succeeded();
+      succeeded(result);
       return result;
     } catch (error) {
       if (!error.state) throw error;

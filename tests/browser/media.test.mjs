@@ -218,10 +218,15 @@ test('a video becomes a timeline for each face, a CSV, and frames to scrub throu
   await page.finish();
 });
 
-test('a file that is no video is explained', async () => {
+test('a dropped video opens its part; a file that is none is explained', async () => {
   const page = await open(browser);
-  await go(page, 'Video');
-  await page.setInputFiles('#video-file', { name: 'no.mp4', mimeType: 'video/mp4', buffer: Buffer.from('no video') });
+  const transfer = await page.evaluateHandle(() => {
+    const files = new DataTransfer();
+    files.items.add(new File(['no video'], 'no.mp4', { type: 'video/mp4' }));
+    return files;
+  });
+  await page.dispatchEvent('body', 'drop', { dataTransfer: transfer });
+  await page.getByRole('heading', { level: 1, name: 'Video' }).waitFor();
   await page.getByRole('alert').filter({ hasText: 'This browser cannot play this video.' }).waitFor();
   await page.finish();
 });

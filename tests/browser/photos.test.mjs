@@ -38,7 +38,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-beforeEach(() => { proxy.fault = undefined; });
+beforeEach(() => { Object.assign(proxy, { fault: undefined, sample: false }); });
 
 const post = (path, body) => fetch(origin + path, { method: 'POST', body }).then((r) => r.json());
 const png = (name, buffer = small) => ({ name, mimeType: 'image/png', buffer });
@@ -68,6 +68,13 @@ test('the page and its files come with a strict policy and weigh little', async 
     assert.doesNotMatch(policy, /unsafe|\*|https?:/);
     assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
   }
+  // Every file of the folder is served.
+  const names = readdirSync(WEB, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile() && entry.name !== 'index.html');
+  assert.ok(names.length > 25, `${names.length} files`);
+  for (const { name, path } of names) {
+    const { status } = await fetch(`${origin}/${path.endsWith('docs') ? 'docs' : 'console'}/${name}`);
+    assert.equal(status, 200, name);
+  }
   // As sent: every script, style sheet and page of both pages, compressed.
   const all = ['', 'docs'].flatMap((sub) => readdirSync(join(WEB, sub)).map((name) => join(WEB, sub, name))).filter((file) => statSync(file).isFile());
   const sent = all.reduce((sum, file) => sum + gzipSync(readFileSync(file)).length, 0);
@@ -75,6 +82,7 @@ test('the page and its files come with a strict policy and weigh little', async 
 });
 
 test('five seconds: what it is, one click, a request that works', async () => {
+  proxy.sample = true;
   const page = await open(browser);
   await page.getByRole('heading', { level: 1, name: 'Which expression does this face show?' }).waitFor();
   await page.getByText('Nothing is stored, nothing is sent anywhere else.').waitFor();

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { finished, freePort, launch, origin, piece, startServer, stopServer } from './support.mjs';
+import { finished, freePort, launch, origin, piece, proxy, startServer, stopServer } from './support.mjs';
 
 const NGINX = ['/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find(existsSync);
 const missing = !NGINX && 'no nginx: apt-get install nginx-light';
@@ -21,6 +21,7 @@ before(async () => {
   if (missing) return;
   browser = await launch();
   await startServer();
+  proxy.sample = true;
   folder = mkdtempSync(join(tmpdir(), 'fer-prefix-'));
   // The workers of an nginx that root starts are another user.
   chmodSync(folder, 0o777);

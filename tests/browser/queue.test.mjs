@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, beforeEach, test } from 'node:test';
 import { FAULTS, answerWith, answering, answers } from './proxy.mjs';
 import { finished, haltServer, launch, look, open, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
@@ -30,12 +30,13 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+beforeEach(() => { proxy.fault = undefined; });
+
 const images = (n = N) => Array.from({ length: n }, (_, i) => ({ name: `image ${i}.png`, mimeType: 'image/png', buffer: small }));
 const pill = (page, words) => page.locator('#pill', { hasText: words }).waitFor();
 
 /** Opens the page; the sample's own request is over. */
 async function ready() {
-  proxy.fault = undefined;
   const page = await open(browser, {}, /^Ready · /, FAILING);
   await page.locator('#sample .verdict', { hasText: /\w/ }).filter({ hasNotText: '…' }).waitFor();
   return page;
@@ -164,13 +165,13 @@ test('the pill at rest: a server that goes and comes, and a model that was repla
   await pill(page, /^The server is starting$/);
   proxy.fault = undefined;
   await page.clock.fastForward(16_000);
-  await pill(page, /^Ready · fer2013 v1 · int8 on CPU$/);
+  await pill(page, /^Ready · fer2013 v1 · int8 on CPU · \d.*\sms$/);
   proxy.fault = (req, path) => ({
     '/faces': answering({ model: { name: 'fer2013', version: '2' } }),
     '/model': answers({ name: 'fer2013', version: '2', precision: 'bf16', device: 'cpu' }),
   })[path];
   await page.setInputFiles('#files', images(1));
-  await pill(page, /^Ready · fer2013 v2 · bf16 on CPU$/);
+  await pill(page, /^Ready · fer2013 v2 · bf16 on CPU · /);
   await page.finish();
 });
 

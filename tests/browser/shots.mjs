@@ -2,7 +2,7 @@
 //
 // SHOTS: the folder to fill. PICTURES: scikit-image's `data` folder.
 import { join } from 'node:path';
-import { answered, finished, launch, look, open, startServer, stopServer } from './support.mjs';
+import { answered, finished, launch, look, open, proxy, startServer, stopServer } from './support.mjs';
 
 const { PICTURES, SHOTS } = process.env;
 // A portrait by NASA (public domain) and one by Lav Varshney (CC0); a cat, a cup, a rocket, the moon, galaxies, coins.
@@ -17,6 +17,7 @@ const shot = async (page, name) => {
 };
 
 await startServer();
+proxy.sample = true;
 const browser = await launch();
 try {
   const empty = await open(browser, { viewport: { width: 1200, height: 900 } });
