@@ -44,7 +44,7 @@ $('chips').append(retry);
 
 function show(group) {
   shown.filter = group;
-  refresh();
+  refreshNow();
 }
 
 function drawBar() {
@@ -64,7 +64,8 @@ function drawBar() {
   setText($('pause'), isPaused() ? 'Go on' : 'Pause');
 }
 
-const refresh = soon(() => {
+/** Brings bar and list up to date: at once after what the user did, `soon` after what the server answered. */
+function refreshNow() {
   $('intro').hidden = items.length > 0;
   $('results').hidden = items.length === 0;
   if (shown.filter !== 'all' && !count(shown.filter)) shown.filter = 'all';
@@ -75,7 +76,8 @@ const refresh = soon(() => {
   else if (shown.items.length && !shown.items.includes(selectedItem())) select(shown.items[0]);
   $('suggest').hidden = suggested || crops || small < SEVERAL || small <= (answeredCount() - count('failed')) / 2;
   checkLabels(show);
-});
+}
+const refresh = soon(refreshNow);
 
 // ── what happens to an image ───────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +137,7 @@ function forget(gone) {
     select(undefined);
     say('All images removed.');
   }
-  refresh();
+  refreshNow();
 }
 
 function setMode(value) {
@@ -154,7 +156,7 @@ export function startPhotos() {
     if (item.result) say(`${item.name}: ${sentence(item.result.faces)}`);
     if (isPhone() && $('stage').getBoundingClientRect().top < 0) $('stage').scrollIntoView();
   }, remove);
-  $('sort').addEventListener('change', () => { shown.sort = $('sort').value; refresh(); });
+  $('sort').addEventListener('change', () => { shown.sort = $('sort').value; refreshNow(); });
   $('pause').addEventListener('click', () => { setPaused(!isPaused()); drawBar(); });
   $('clear').addEventListener('click', () => {
     forget([...items]);
@@ -163,7 +165,7 @@ export function startPhotos() {
     document.querySelector('[data-choose=files]').focus();
   });
   $('as-crops').addEventListener('click', () => setMode(true));
-  $('as-photos').addEventListener('click', () => { suggested = true; refresh(); });
+  $('as-photos').addEventListener('click', () => { suggested = true; refreshNow(); });
   for (const name of ['photos', 'crops']) $(`mode-${name}`).addEventListener('change', () => setMode(name === 'crops'));
   $('settings').addEventListener('submit', (event) => {
     event.preventDefault();

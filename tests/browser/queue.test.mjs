@@ -218,7 +218,7 @@ test('pause, remove, clear: what is under way is aborted', async () => {
   const aborted = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/faces'));
   await page.locator('#list').focus();
   await page.keyboard.press('End');
-  // The last image is not under way yet; the first of the second half is.
+  // The last image is not under way yet; others are.
   await page.keyboard.press('Delete');
   await page.getByText('7 of 13').waitFor();
   proxy.fault = undefined;
