@@ -120,8 +120,10 @@ test('Retry-After is honoured', async () => {
   proxy.fault = undefined;
   proxy.seen.length = 0;
   await page.clock.fastForward(50_000);
+  // Two requests of this test: one that the page sent before them would have arrived.
+  for (let i = 0; i < 2; i += 1) await page.evaluate(() => fetch('livez').then((r) => r.text()));
+  assert.deepEqual(proxy.seen, ['GET /livez', 'GET /livez']);
   await pill(page, /Rate limit reached/);
-  assert.deepEqual(proxy.seen.filter((line) => line.startsWith('POST')), []);
   await page.clock.fastForward(11_000);
   await whole(page);
 });
