@@ -47,7 +47,8 @@ function labelRows({ per_class: classes, confusion }) {
 function draw({ name, version, engine, precision, device, scores, robustness }) {
   const parts = [make('h1', { class: 'view-title' }, `${name}, version ${version}`),
     make('p', { class: 'note' }, `Runs as ${engine}, ${precision}, on ${device.toUpperCase()}. Input: 48 × 48 gray pixels.`)];
-  if (scores) {
+  // A model folder of another program may hold a part of the scores, or none.
+  if (scores?.per_class && scores.confusion) {
     const span = interval(scores.accuracy, scores.rows);
     parts.push(
       figures([
@@ -61,9 +62,9 @@ function draw({ name, version, engine, precision, device, scores, robustness }) 
       make('div', { class: 'panel' },
         table('Each label', ['Label', 'Found', 'Of its faces, found', 'Right', 'Of these answers, right', 'Faces'], labelRows(scores))));
   } else {
-    parts.push(make('p', {}, 'This model folder holds no scores.'));
+    parts.push(make('p', {}, 'This model folder holds no scores for each label.'));
   }
-  if (robustness) {
+  if (robustness?.cases) {
     const rows = robustness.cases.map(({ change, accuracy, loss }) =>
       [change, bar(accuracy, interval(accuracy, robustness.rows), 'tone-sad'), percent(accuracy), `${loss.toFixed(1)} points`]);
     const title = `Robustness: accuracy on changed faces (${percent(robustness.plain)} on plain ones)`;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { FAULTS, answering } from './proxy.mjs';
+import { FAULTS, answering, answers } from './proxy.mjs';
 import { ROOT, accessible, finished, launch, open, origin, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
 const FAILING = [/Failed to load resource/, /ERR_/];
@@ -256,9 +256,18 @@ test('the model page draws what GET /model says', async () => {
   for (const words of [`${(100 * model.scores.accuracy).toFixed(1)}\u00a0%`, 'Limits', 'Intended use', ...model.robustness.cases.map(({ change }) => change)]) {
     assert.ok(text.includes(words), words);
   }
-  // Wilson's interval of 388.05 of 467 … as computed elsewhere: recall of happy, 776 of 891.
+  // Wilson's interval for 776 of 891, computed elsewhere.
   assert.match(await page.getByRole('row', { name: /^happy .*found|^happy/ }).last().innerText(), /87\s% \(85\s% to 89\s%\)/);
   await accessible(page, 'model');
+  // A model with a part of the scores.
+  proxy.fault = (req, path) => (path === '/model' ? answers({ ...model, version: '2', scores: { accuracy: 0.5 }, robustness: null }) : undefined);
+  await go(page, 'Photos');
+  await go(page, 'Model');
+  await page.getByText('holds no scores for each label').waitFor();
+  proxy.fault = undefined;
+  await go(page, 'Photos');
+  await go(page, 'Model');
+  await page.getByRole('heading', { name: 'fer2013, version 1' }).waitFor();
   await page.setViewportSize({ width: 360, height: 740 });
   const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= seen, `${wide} pixels wide on ${seen}`);
