@@ -1,49 +1,51 @@
-// The web console: where pictures come in. Talks to this server only: GET /model, POST /faces.
-import { toggleCamera } from './camera.js';
-import { $, settings } from './faces.js';
-import { add, clear, save, showAs } from './pictures.js';
+// The web page of fer-serve. It talks to this server only. This file: which part is shown, and the start of all parts.
+import { $ } from './dom.js';
+import { startExport } from './export.js';
+import { takeFiles } from './files.js';
+import { startIntro } from './intro.js';
+import { add, startPhotos } from './photos.js';
+import { watchServer } from './server.js';
 
-async function showModel() {
-  const pill = $('model');
-  try {
-    const response = await fetch('/model', { headers: settings().headers });
-    if (response.status === 401) {
-      // Asked again when a key is put in.
-      pill.textContent = 'The server asks for an API key: see Settings.';
-      pill.dataset.state = 'asking';
-      return;
-    }
-    if (!response.ok) throw new Error();
-    const model = await response.json();
-    pill.textContent = `Model ${model.name} ${model.version}, ${model.engine} ${model.precision} on ${model.device}`;
-    pill.dataset.state = 'ready';
-  } catch {
-    pill.textContent = 'The server has no model ready yet.';
-    pill.dataset.state = 'asking';
-    setTimeout(showModel, 2000);
+const VIEWS = ['photos', 'camera', 'video', 'model'];
+// Parts that most visits do not need come when they are first shown.
+const LATER = { camera: './camera.js', video: './video.js', model: './model.js' };
+const loaded = {};
+
+async function showView() {
+  const name = VIEWS.find((view) => location.hash === `#${view}`) ?? 'photos';
+  for (const view of VIEWS) $(view).hidden = view !== name;
+  for (const link of document.querySelectorAll('header nav a')) {
+    if (link.getAttribute('href') === `#${name}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  // A part that is left stops what it does.
+  for (const [view, part] of Object.entries(loaded)) if (view !== name) (await part).leave?.();
+  if (LATER[name]) (await (loaded[name] ??= import(LATER[name]))).enter($(name));
+}
+
+/** A menu closes on Escape and on a click elsewhere. */
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll('details.menu[open]')) {
+    if (event.type === 'click' ? menu.contains(event.target) : event.key !== 'Escape') continue;
+    menu.open = false;
+    if (event.type !== 'click') menu.querySelector('summary').focus();
   }
 }
 
-$('files').addEventListener('change', (event) => {
-  add(event.target.files);
-  // The same file can be chosen again.
-  event.target.value = '';
+/** A video goes to its own part, all else to the photos. */
+takeFiles(async (files) => {
+  const video = files.find(({ file }) => file.type.startsWith('video/'));
+  add(files.filter(({ file }) => !file.type.startsWith('video/')));
+  if (!video) return;
+  location.hash = '#video';
+  await showView();
+  (await loaded.video).load(video.file);
 });
-$('camera').addEventListener('click', toggleCamera);
-$('csv').addEventListener('click', save);
-$('clear').addEventListener('click', clear);
-for (const view of ['cards', 'table']) $(`view-${view}`).addEventListener('change', () => showAs(view));
-$('settings').addEventListener('submit', (event) => event.preventDefault());
-$('key').addEventListener('change', showModel);
-document.addEventListener('paste', (event) => add(event.clipboardData?.files ?? []));
-let dragged = 0;
-document.addEventListener('dragenter', () => document.body.classList.toggle('over', (dragged += 1) > 0));
-document.addEventListener('dragleave', () => document.body.classList.toggle('over', (dragged -= 1) > 0));
-document.addEventListener('dragover', (event) => event.preventDefault());
-document.addEventListener('drop', (event) => {
-  event.preventDefault();
-  dragged = 0;
-  document.body.classList.remove('over');
-  add(event.dataTransfer?.files ?? []);
-});
-showModel();
+startPhotos();
+startExport();
+document.addEventListener('click', closeMenus);
+document.addEventListener('keydown', closeMenus);
+addEventListener('hashchange', showView);
+showView();
+watchServer();
+startIntro();

@@ -10,7 +10,7 @@
 use fer_engine::{
     EngineInfo, InputSpec, Manifest,
     emotion::{Emotion, Probabilities},
-    folder::{ScoreReport, Section},
+    folder::{Robustness, ScoreReport, Section},
 };
 use fer_image::faces::Rect;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -156,6 +156,8 @@ pub(crate) struct ModelCard<'a> {
     input: InputSpec,
     /// The scores that the training program measured, as the manifest holds them; `null` if there are none.
     scores: &'a Section<ScoreReport>,
+    /// The accuracy on changed faces that the training program measured; `null` if the manifest has none.
+    robustness: &'a Section<Robustness>,
     /// `engine`, `precision`, `device`.
     #[serde(flatten)]
     info: &'a EngineInfo,
@@ -169,6 +171,7 @@ impl<'a> From<&'a LoadedModel> for ModelCard<'a> {
             labels: &manifest.labels,
             input: *manifest.input,
             scores: &manifest.scores,
+            robustness: &manifest.robustness,
             info: model.batcher.info(),
         }
     }

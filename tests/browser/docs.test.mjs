@@ -115,13 +115,23 @@ test('a picture is sent to /predict', async () => {
   assert.equal(one.status, 200);
   assert.deepEqual(JSON.parse(one.body), wanted);
   assert.match(one.headers, /server-timing: decode;dur=/);
-  assert.match(await operation.locator('.curl').innerText(), /^curl .*--data-binary @picture\.jpg 'http:.*\/predict'$/);
+  // The real request, with the name of the file, to be copied.
+  const code = operation.getByRole('region', { name: 'Request of predict as code' });
+  assert.match(await code.innerText(), /^curl -H 'Content-Type: application\/octet-stream' \\\n {2}--data-binary '@face\.png' \\\n {2}'http:.*\/predict'$/);
+  await operation.getByRole('button', { name: 'Python' }).click();
+  assert.match(await code.innerText(), /open\("face\.png", "rb"\)/);
+  await operation.locator('.try .views .copy').click();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^import urllib\.request/);
+  await operation.getByRole('button', { name: 'curl' }).click();
+  // Request and answer stand side by side.
+  const [left, right] = [await code.boundingBox(), await operation.locator('.result pre.body').boundingBox()];
+  assert.ok(left.x + left.width <= right.x && Math.abs(left.y - right.y) < 120, JSON.stringify([left, right]));
 
   // A form with two pictures, and a parameter.
   await operation.getByLabel('Send as').selectOption('multipart/form-data');
   await operation.getByLabel('Pictures').setInputFiles([face, face]);
   await operation.getByLabel('crop (query)').selectOption('none');
-  await operation.locator('.result pre.body').evaluate((e) => e.remove());
+  await operation.locator('.result').evaluate((e) => e.replaceChildren());
   await operation.getByRole('button', { name: 'Send' }).click();
   const two = JSON.parse((await result(operation)).body);
   assert.equal(two.predictions.length, 2);
@@ -131,7 +141,7 @@ test('a picture is sent to /predict', async () => {
   // What the server refuses is shown as it says it.
   await operation.getByLabel('Send as').selectOption('application/json');
   await operation.getByLabel('JSON', { exact: true }).fill('{"image": "bm8gcGljdHVyZQ=="}');
-  await operation.locator('.result pre.body').evaluate((e) => e.remove());
+  await operation.locator('.result').evaluate((e) => e.replaceChildren());
   await operation.getByRole('button', { name: 'Send' }).click();
   const refused = await result(operation);
   assert.equal(refused.status, 415);
@@ -152,6 +162,42 @@ test('other operations are tried, with their parameters', async () => {
   await metadata.getByLabel('name (path)').fill('a/b');
   await metadata.getByRole('button', { name: 'Send' }).click();
   assert.equal(JSON.parse((await result(metadata)).body).code, 'unknown_model');
+  await page.finish();
+});
+
+test('the filter leaves what has its words; files of the pages are behind one line', async () => {
+  const page = await docs();
+  // Closed: the pages' own files.
+  assert.equal(await page.locator('#consoleFile').isVisible(), false);
+  await page.locator('#files > summary').click();
+  await page.locator('#consoleFile').waitFor();
+  assert.equal(await page.locator('#files article').count(), 4);
+  await page.getByLabel('Filter').fill('crop largest');
+  await page.locator('#found', { hasText: /^1 of \d+ operations$/ }).waitFor();
+  assert.equal(await page.locator('#predict').isVisible(), true);
+  assert.equal(await page.locator('#faces').isVisible(), false);
+  assert.equal(await page.locator('#operations-list a:visible').count(), 1);
+  await page.getByLabel('Filter').fill('');
+  await page.locator('#faces').waitFor();
+  // The address of an operation leads to it.
+  await page.goto(`${origin}/docs#reload`);
+  await page.waitForFunction(() => { const { top } = document.getElementById('reload').getBoundingClientRect(); return top > -10 && top < innerHeight; });
+  await page.finish();
+});
+
+test('a path breaks after a slash only', async () => {
+  const page = await docs({ viewport: { width: 360, height: 740 } });
+  const broken = await page.evaluate(() => [...document.querySelectorAll('#operations-list a, .operation h3 code')].flatMap((element) => {
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    const found = [];
+    for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+      const range = document.createRange();
+      range.selectNodeContents(text);
+      if (new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size > 1) found.push(text.data);
+    }
+    return found;
+  }));
+  assert.deepEqual(broken, []);
   await page.finish();
 });
 

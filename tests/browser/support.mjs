@@ -1,6 +1,6 @@
 // What the tests of the console share: the server, the browser, pictures, a page that remembers what it should not do.
 //
-// FER_SERVE: the program to test. CHROMIUM: the browser.
+// FER_SERVE: the program to test. CHROMIUM: the browser. FER_WEB: see proxy.mjs.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -9,17 +9,22 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import axe from 'axe-core';
 import { chromium } from 'playwright-core';
+import { startProxy } from './proxy.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 // As seen on a busy machine; nothing is measured by it.
-const PATIENCE = 300_000;
+const PATIENCE = Number(process.env.PATIENCE ?? 300_000);
 
 let server;
-/** Where the server is; once it runs. */
+/** Where the server itself is. */
+export let direct;
+/** Between the page and the server; its `fault` says what requests meet. */
+export let proxy;
+/** Where the page is; once the server runs. */
 export let origin;
 
 /** A port nobody listens on at the moment. */
-const freePort = () => new Promise((done) => {
+export const freePort = () => new Promise((done) => {
   const probe = createServer().listen(0, '127.0.0.1', () => {
     const { port } = probe.address();
     probe.close(() => done(port));
@@ -28,12 +33,14 @@ const freePort = () => new Promise((done) => {
 
 export async function startServer(...flags) {
   const port = await freePort();
-  origin = `http://127.0.0.1:${port}`;
-  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m', ...flags];
+  direct = `http://127.0.0.1:${port}`;
+  proxy ??= await startProxy(() => direct);
+  origin = proxy.origin;
+  const args = ['--listen', `127.0.0.1:${port}`, '--drain-delay', '0s', '--request-timeout', '10m', '--log', 'warn', ...flags];
   server = spawn(process.env.FER_SERVE, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
   const end = Date.now() + PATIENCE;
   for (;;) {
-    const ready = await fetch(`${origin}/readyz`).then((r) => r.ok, () => false);
+    const ready = await fetch(`${direct}/readyz`).then((r) => r.ok, () => false);
     if (ready) return;
     assert.ok(server.exitCode === null && Date.now() < end, 'the server does not get ready');
     await new Promise((done) => setTimeout(done, 100));
@@ -41,6 +48,13 @@ export async function startServer(...flags) {
 }
 
 export async function stopServer() {
+  await haltServer();
+  await proxy?.stop();
+  proxy = undefined;
+}
+
+/** Stops the server and leaves the proxy. */
+export async function haltServer() {
   if (!server || server.exitCode !== null) return;
   const gone = new Promise((done) => server.once('exit', done));
   server.kill('SIGTERM');
@@ -83,7 +97,7 @@ export function launch(...args) {
 }
 
 /** A page that remembers everything it should not do; `says` is what it comes to say of the model. */
-export async function open(browser, options = {}, says = /^Model /, expected = []) {
+export async function open(browser, options = {}, says = /^Ready · /, expected = []) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write', 'camera'], { origin });
   const page = await context.newPage();
@@ -108,7 +122,7 @@ export async function open(browser, options = {}, says = /^Model /, expected = [
     await context.close();
   };
   await page.goto(`${origin}/`);
-  await page.getByText(says).waitFor();
+  await page.locator('#pill, #version', { hasText: says }).waitFor();
   return page;
 }
 
@@ -125,6 +139,20 @@ export async function accessible(page, where) {
   assert.deepEqual(found, [], where);
 }
 
-export const card = (page, name) => page.getByRole('article', { name, exact: true });
-/** Several pictures end in any order; each card says so itself. */
-export const answered = (page, name) => card(page, name).locator('.note', { hasText: 'in all' }).waitFor();
+/** The row of an image in the list. */
+export const row = (page, name) => page.getByRole('option').filter({ has: page.locator('b', { hasText: new RegExp(`^${name.replace(/[^\w ]/g, '\\$&')}$`) }) });
+/** Shows an image on the stage. */
+export async function look(page, name) {
+  await row(page, name).click();
+  await page.getByRole('region', { name: 'Answer', exact: true }).getByRole('heading', { name, exact: true }).waitFor();
+}
+/** Waits until an image has its answer. */
+export const answered = async (page, name) => {
+  await look(page, name);
+  await page.locator('#answer[data-state=done]').waitFor();
+};
+/** Waits until nothing waits any more; gives the text of the chips. */
+export async function finished(page, n) {
+  await page.locator('#progress-text', { hasText: new RegExp(`^${n} images?$`) }).waitFor();
+  return page.locator('.chip:visible').allInnerTexts();
+}

@@ -222,15 +222,10 @@ async fn the_console_comes_with_its_files_and_a_strict_policy() {
     let model = model::tiny();
     let server = Server::start(model.path(), &[]).await;
     for (path, media, word) in [
-        ("/", "text/html; charset=utf-8", "/console/app.js"),
-        ("/console/app.js", "text/javascript; charset=utf-8", "./faces.js"),
-        ("/console/faces.js", "text/javascript; charset=utf-8", "/faces"),
-        ("/console/pictures.js", "text/javascript; charset=utf-8", "csv"),
-        (
-            "/console/camera.js",
-            "text/javascript; charset=utf-8",
-            "getUserMedia",
-        ),
+        ("/", "text/html; charset=utf-8", "console/app.js"),
+        ("/docs", "text/html; charset=utf-8", "docs/app.js"),
+        ("/console/app.js", "text/javascript; charset=utf-8", "./photos.js"),
+        ("/docs/try.js", "text/javascript; charset=utf-8", "./parts.js"),
         ("/console/icon.svg", "image/svg+xml", "<svg"),
         (
             "/console/style.css",
@@ -245,9 +240,21 @@ async fn the_console_comes_with_its_files_and_a_strict_policy() {
         );
         assert!(answer.text().contains(word));
         // The page loads nothing from elsewhere and holds no code of its own.
-        for bad in ["https://", "<script>", " style=", " onclick="] {
+        for bad in [
+            "https://",
+            "<script>",
+            " style=",
+            " onclick=",
+            "src=\"/",
+            "href=\"/",
+        ] {
             assert!(!answer.text().contains(bad), "{bad} in {path}");
         }
         assert!(!answer.header("content-security-policy").contains("unsafe"));
+    }
+    let sample = server.get("/console/astronaut.jpg").await;
+    assert_eq!(sample.header("content-type"), "image/jpeg");
+    for path in ["/console/none.js", "/docs/none.js", "/console/..%2findex.html"] {
+        server.get(path).await.problem(404, "not_found");
     }
 }

@@ -17,7 +17,7 @@ async fn the_card_says_what_answers_and_how() {
         json!({
             "name": "tiny", "version": "7",
             "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
-            "input": model::raw_input(), "scores": {"accuracy": 0.5},
+            "input": model::raw_input(), "scores": {"accuracy": 0.5}, "robustness": null,
             "engine": "torchscript", "precision": "f32", "device": "cpu",
         })
     );
@@ -27,6 +27,7 @@ async fn the_card_says_what_answers_and_how() {
         "labels",
         "input",
         "scores",
+        "robustness",
         "engine",
         "precision",
         "device",

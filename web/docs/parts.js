@@ -1,5 +1,7 @@
 // What the API page is put together from: elements, texts, schemas. Text from the contract goes in as text, never as markup.
 
+import { copyText, say } from '../console/dom.js';
+
 let contract = {};
 /** The contract that references are looked up in. */
 export const setContract = (value) => { contract = value; };
@@ -83,3 +85,14 @@ function inside(schema, seen) {
 export const schemaOf = (schema) => (schema
   ? node('details', {}, node('summary', {}, 'Schema'), node('ul', { class: 'schema' }, item('', schema, false, [])))
   : '');
+
+/** Text in a box, with a button that copies it. */
+export function withCopy(label, text, css) {
+  const copy = node('button', { type: 'button', class: 'copy' }, 'Copy');
+  copy.addEventListener('click', async () => {
+    copy.textContent = await copyText(text) ? 'Copied' : 'Copying was refused';
+    say(copy.textContent);
+    setTimeout(() => { copy.textContent = 'Copy'; }, 2000);
+  });
+  return node('div', { class: 'copied' }, copy, node('pre', { tabindex: 0, role: 'group', 'aria-label': label, class: css }, text));
+}

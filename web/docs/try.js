@@ -1,5 +1,6 @@
 // Sending what an operation takes to this server, and showing what comes back.
-import { json, node, resolve } from './parts.js';
+import { REQUESTS, codePanel, requestOf } from '../console/code.js';
+import { json, node, resolve, withCopy } from './parts.js';
 
 /** Answers longer than this are cut when shown. */
 const SHOWN = 200_000;
@@ -41,19 +42,6 @@ function bodyForms(operation, body) {
   });
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-
-/** The same request for a shell. */
-function curl(method, url, headers, form) {
-  const parts = ['curl'];
-  if (method !== 'get' && !form) parts.push('-X', method.toUpperCase());
-  for (const [name, value] of headers) if (name !== 'content-type') parts.push('-H', quoted(`${name}: ${name === 'authorization' ? 'Bearer …' : value}`));
-  if (form?.type === 'application/json') parts.push('--json', '@body.json');
-  else if (form?.type === 'multipart/form-data') parts.push('-F', 'image=@picture.jpg');
-  else if (form) parts.push('-H', quoted('content-type: application/octet-stream'), '--data-binary', '@picture.jpg');
-  return [...parts, quoted(url)].join(' ');
-}
-
 async function shown(response) {
   const type = response.headers.get('content-type') ?? '';
   const bytes = await response.arrayBuffer();
@@ -86,41 +74,61 @@ export function trial(path, method, operation, parameters, body) {
   for (const { file } of forms) file?.addEventListener('change', show);
   if (forms.length) choose();
 
-  const send = async () => {
-    const headers = new Headers();
+  /** The request as it stands in the form: its path, headers and body. */
+  function request() {
+    const headers = {};
     const query = new URLSearchParams();
     let place = path;
     for (const [{ name, in: where }, { value }] of fields) {
       if (where === 'path') place = place.replace(`{${name}}`, encodeURIComponent(value));
       else if (value !== '' && where === 'query') query.set(name, value);
-      else if (value !== '' && where === 'header') headers.set(name, value);
+      else if (value !== '' && where === 'header') headers[name] = value;
     }
+    return { path: `${place.slice(1)}${query.size ? `?${query}` : ''}`, headers };
+  }
+
+  function asCode(language) {
+    const form = chosen();
+    const names = [...form?.file?.files ?? []].map(({ name }) => name);
+    const files = form?.file && (names.length ? names : ['photo.jpg']);
+    return requestOf(language, {
+      ...request(), method: method.toUpperCase(), files, form: form?.type === 'multipart/form-data', body: form && !form.file ? form.send()[0] : undefined,
+    });
+  }
+  const code = codePanel(Object.fromEntries(Object.keys(REQUESTS).map((name) => [name, () => asCode(name)])), `Request of ${operation} as code`);
+
+  const send = async () => {
+    const { path: place, headers: more } = request();
+    const headers = new Headers(more);
     const key = document.getElementById('key').value.trim();
     if (key) headers.set('authorization', `Bearer ${key}`);
     const [content, type] = chosen()?.send() ?? [];
     if (type) headers.set('content-type', type);
-    const url = `${location.origin}${place}${query.size ? `?${query}` : ''}`;
     output.replaceChildren(node('p', { class: 'note' }, 'Sending …'));
     try {
       const began = performance.now();
-      const response = await fetch(url, { method: method.toUpperCase(), headers, body: content });
+      const response = await fetch(new URL(place, new URL('.', document.baseURI)), { method: method.toUpperCase(), headers, body: content });
       const text = await shown(response);
       const took = performance.now() - began;
       output.replaceChildren(
         node('p', { class: response.ok ? 'note' : 'error' }, `${response.status} ${response.statusText} in ${took.toFixed(1)} ms`),
-        node('pre', { tabindex: 0, role: 'group', 'aria-label': `Headers of the answer of ${operation}`, class: 'headers' },
-          [...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n')),
-        node('pre', { tabindex: 0, role: 'group', 'aria-label': `Body of the answer of ${operation}`, class: 'body' }, text),
-        node('p', { class: 'note' }, node('code', { class: 'curl' }, curl(method, url, [...headers], chosen()))));
-    } catch (error) {
-      output.replaceChildren(node('p', { class: 'error', role: 'alert' }, `There was no answer: ${error.message}`));
+        withCopy(`Body of the answer of ${operation}`, text, 'body'),
+        node('details', {}, node('summary', {}, 'Headers'),
+          withCopy(`Headers of the answer of ${operation}`, [...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n'), 'headers')));
+    } catch {
+      output.replaceChildren(node('p', { class: 'error', role: 'alert' },
+        'There was no answer: the server cannot be reached, or a header or the key has a character that it cannot have.'));
     }
   };
   const form = node('form', {},
     node('div', { class: 'fields' }, ...fields.map(([, , label]) => label),
       forms.length ? field(`${operation}-type`, 'Send as', choice) : ''),
     bodyPlace, preview,
-    node('p', { class: 'buttons' }, node('button', { type: 'submit' }, 'Send')), output);
+    node('p', { class: 'buttons' }, node('button', { type: 'submit' }, 'Send')));
   form.addEventListener('submit', (event) => { event.preventDefault(); send(); });
-  return node('details', { class: 'try' }, node('summary', {}, `Try ${method.toUpperCase()} ${path}`), form);
+  for (const kind of ['input', 'change']) form.addEventListener(kind, code.update);
+  const details = node('details', { class: 'try' }, node('summary', {}, `Try ${method.toUpperCase()} ${path}`), form,
+    node('div', { class: 'sides' }, node('div', {}, node('h4', {}, 'Request'), code.element), node('div', {}, node('h4', {}, 'Answer'), output)));
+  details.addEventListener('toggle', code.update);
+  return details;
 }

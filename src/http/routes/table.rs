@@ -59,11 +59,19 @@ const INFER: &[u16] = &[200, 400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 5
 /// GET requests about one model of the Open Inference Protocol.
 const NAMED: &[u16] = &[200, 401, 404, 429, 503];
 const NAMED_READY: &[u16] = &[200, 404, 503];
+/// The files of the pages.
+const FILE: &[u16] = &[200, 404];
 /// A client that disconnected before its answer (nginx's number).
 const CLIENT_GONE: u16 = 499;
 
 static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut table = vec![
+    vec![
+        get("/", console::page, &[200]).open(),
+        get("/console/{file}", console::page_file, FILE)
+            .open()
+            .rare(&[404]),
+        get("/docs", console::docs, &[200]).open(),
+        get("/docs/{file}", console::docs_file, FILE).open().rare(&[404]),
         post("/predict", predict::predict, WORK).work(),
         post("/faces", faces::faces, WORK).work(),
         get("/model", model::model, &[200, 401, 429, 503]),
@@ -113,11 +121,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
             INFER,
         )
         .work(),
-    ];
-    table.extend(
-        console::FILES.map(|file| get(file.path, move || async move { file.answer() }, &[200]).open()),
-    );
-    table
+    ]
 });
 
 /// All routes.
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn work_and_administration_are_guarded_and_probes_and_files_are_open() {
         for route in routes() {
-            let file = console::FILES.iter().any(|file| file.path == route.path);
+            let file = ["/", "/console/{file}", "/docs", "/docs/{file}"].contains(&route.path);
             let open = route.kind == Kind::Probe || file || route.path.starts_with("/openapi.");
             assert_eq!(route.guarded, !open, "{}", route.path);
             assert_eq!(is_probe(route.path), route.kind == Kind::Probe, "{}", route.path);
