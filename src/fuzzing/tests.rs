@@ -121,7 +121,7 @@ fn cargo_fuzz_knows_every_target() {
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 7);
     for file in files {
         assert!(
             manifest.contains(&format!("path = \"fuzz_targets/{file}\"")),

@@ -7,7 +7,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Why bytes are not an image that can be used. The displayed text is meant for clients and tells nothing about the
 /// implementation. The decoder's own message is [`ImageError::detail`], for the log.
 #[allow(missing_docs)] // of fields that their names describe
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum ImageError {
     /// There were no bytes at all.
     #[error("the picture is empty: it has no bytes")]
@@ -26,12 +26,13 @@ pub enum ImageError {
         reason: Reason,
         /// The decoder's message.
         #[source]
+        #[serde(with = "text")]
         source: Option<Source>,
     },
 }
 
 /// What is wrong with an image, in terms a client may see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     /// Width or height is 0.
     NoPixels,
@@ -63,7 +64,7 @@ impl std::fmt::Display for Reason {
 }
 
 /// What makes an image of a supported format one that is not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)] // of variants whose text says it
 pub enum Kind {
     Arithmetic,
@@ -149,12 +150,35 @@ impl ImageError {
     /// The decoder's message, for the log and never for a client; `None` if no decoder ran.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
-        let mut error = std::error::Error::source(self)?;
-        let mut text = error.to_string();
-        while let Some(cause) = error.source() {
-            text = format!("{text}: {cause}");
-            error = cause;
-        }
-        Some(text)
+        std::error::Error::source(self).map(chain)
+    }
+}
+
+/// The texts of an error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A decoder's message as text, on its way from the process that decodes.
+mod text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Source, chain};
+
+    /// The longest text that is kept.
+    const LONGEST: usize = 1 << 10;
+
+    pub(super) fn serialize<S: Serializer>(source: &Option<Source>, to: S) -> Result<S::Ok, S::Error> {
+        let text = source.as_ref().map(|source| {
+            let mut text = chain(&**source);
+            text.truncate(text.floor_char_boundary(LONGEST));
+            text
+        });
+        text.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Source>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(Source::from))
     }
 }

@@ -1,7 +1,7 @@
 //! The image formats, recognised by their first bytes alone.
 
 /// A supported image format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     /// Baseline, extended and progressive Huffman JPEG, 8 bits.
     Jpeg,

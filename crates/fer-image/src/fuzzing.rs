@@ -50,6 +50,16 @@ pub fn picture(bytes: &[u8]) {
     }
 }
 
+/// What a process that decodes may send back, if an image has taken it over.
+///
+/// # Panics
+/// If a reply is taken that has more faces than pixels, or more of them than were sent.
+#[cfg(target_os = "linux")]
+pub fn reply(bytes: &[u8]) {
+    let faces = crate::helper::faces_in_replies(bytes);
+    assert!(faces * crate::PIXELS <= bytes.len());
+}
+
 #[cfg(test)]
 #[path = "../../../tests/support/fuzzing.rs"]
 mod support;
@@ -63,6 +73,17 @@ mod tests {
         let samples = hostile::samples().into_iter().map(|(_, file)| file);
         let claims = hostile::claims(900, 800).into_iter().map(|(_, file)| file);
         samples.chain(claims).chain([variants::animated_webp()]).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn replies_of_any_bytes() {
+        let good: Vec<_> = seeds().iter().map(|file| crate::helper::reply_to(file)).collect();
+        assert!(
+            good.iter()
+                .any(|reply| crate::helper::faces_in_replies(reply) == 1)
+        );
+        run("reply", reply, good, 10_000);
     }
 
     #[test]

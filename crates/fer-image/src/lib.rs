@@ -24,6 +24,7 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod helper;
 mod limits;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use super::{Format, ImageError, Reason};
 
 /// What is accepted. Checked against the header before any pixel is decoded or given memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Most pixels, width × height. Decoding takes at most 16 bytes of memory a pixel of this
     /// number, besides the bytes sent.

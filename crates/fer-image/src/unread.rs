@@ -1,7 +1,7 @@
 //! What was sent instead of an image that we read: named, so that the client knows what to do.
 
 /// What bytes are that begin like no supported format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)] // of variants whose names say it
 pub enum Unread {
     /// Nothing known.

@@ -16,7 +16,7 @@ pub struct FaceBox {
 }
 
 /// The part of a [`FaceBox`] that lies in the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rect {
     /// Left edge in pixels of the upright image.
     pub x: u32,

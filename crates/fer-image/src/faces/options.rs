@@ -1,7 +1,7 @@
 //! What to look for.
 
 /// What to look for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// That number of the largest faces is kept, 1–[`Options::MOST_FACES`].
     pub max_faces: usize,
