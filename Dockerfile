@@ -48,7 +48,7 @@ COPY tests/ tests/
 COPY web/ web/
 RUN tools/docker/programs /out
 
-# ---- what runs: the C and C++ runtime, libtorch, the model, two programs; no shell, no package manager
+# ---- what runs: the C and C++ runtime, libtorch, the model, the programs; no shell, no package manager
 FROM scratch AS runtime-cpu
 # In order of how seldom they change, so that an update is a small download.
 COPY --from=build-cpu /out/system/ /

@@ -43,7 +43,7 @@ setup: ## put libtorch into the cache (about 490 MB; 540 MB to fetch); quiet whe
 env: setup ## print the line a shell needs for plain cargo: eval "$(make -s env)"
 	@$(PYTHON) tools/setup-libtorch --device $(DEVICE) --env
 
-build: tools setup ## leave target/release/fer-serve and target/release/fer-train
+build: tools setup ## leave fer-serve, fer-decode and fer-train in target/release
 	$(CARGO) build --release --locked --bins $(if $(FEATURES),--features $(FEATURES))
 
 serve: build ## build, then run the server (ARGS="--listen 127.0.0.1:9000")

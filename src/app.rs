@@ -36,7 +36,7 @@ impl App {
     /// State without a model. Fails if the file of API keys or the OTLP endpoint cannot be used, or the threads of a pool
     /// cannot be started.
     pub(crate) fn new(config: Config, metrics: Arc<Metrics>, cuda: bool) -> io::Result<Self> {
-        let kib = usize::try_from(config.max_buffered.div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
+        let kib = usize::try_from(config.max_buffered().div_ceil(1024)).unwrap_or(Semaphore::MAX_PERMITS);
         let auth = Auth::new(&config.access).map_err(|e| {
             let file = config.access.api_keys.as_deref().unwrap_or("".as_ref());
             io::Error::other(format!("--api-keys: {} {e}", file.display()))

@@ -12,9 +12,5 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 
 /// The message of a caught panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+    fer_image::helper::panic_text(panic).to_owned()
 }

@@ -5,12 +5,13 @@
 
 mod access;
 mod commands;
+mod container;
 mod log;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use fer_image::faces::Options;
 
 pub(crate) use access::AccessArgs;
@@ -98,12 +99,21 @@ pub struct Config {
     /// Most bytes of a request's body; more get 413 (units: k, M, G or Ki, Mi, Gi)
     #[arg(long, env = "FER_MAX_BODY", value_name = "BYTES", default_value = "20Mi", value_parser = size)]
     pub max_body: u64,
-    /// Most bytes of bodies held at one time, all requests together; more get 503
-    #[arg(long, env = "FER_MAX_BUFFERED", value_name = "BYTES", default_value = "512Mi", value_parser = size)]
-    pub(crate) max_buffered: u64,
+    /// Most bytes of bodies held at one time, all requests together; more get 503 [default: an eighth of the container's memory, at most 512Mi]
+    #[arg(long, env = "FER_MAX_BUFFERED", value_name = "BYTES", value_parser = size)]
+    max_buffered: Option<u64>,
     /// Most pixels (width × height) of a picture; more get 422
     #[arg(long, env = "FER_MAX_PIXELS", value_name = "N", default_value = MAX_PIXELS, value_parser = pixels())]
     pub max_pixels: u64,
+    /// Where pictures are decoded: confined is in processes that can open nothing and have limits of memory and time; in-process is on threads without them; auto is confined where the system allows it
+    #[arg(long, env = "FER_DECODERS", value_enum, default_value_t = DecoderPlace::Auto)]
+    pub(crate) decoders: DecoderPlace,
+    /// Processor time that decoding a picture may take, and finding its faces; then 422
+    #[arg(long, env = "FER_DECODE_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = positive)]
+    pub(crate) decode_timeout: Duration,
+    /// Memory for decoding large pictures, all together; a picture that needs more gets 422, one that finds too little left waits [default: what the container's memory leaves, at most 1Gi]
+    #[arg(long, env = "FER_DECODE_MEMORY", value_name = "BYTES", value_parser = size)]
+    decode_memory: Option<u64>,
     /// Most pictures in a request; more get 413
     #[arg(long, env = "FER_MAX_IMAGES", value_name = "N", default_value = "64", value_parser = count(4096))]
     pub max_images: NonZeroUsize,
@@ -122,12 +132,45 @@ pub struct Config {
     pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    /// Bytes of memory that the cgroup grants, if there is a limit.
+    #[arg(skip = container::memory())]
+    memory: Option<u64>,
     /// CPUs that the cgroup grants, at least 1.
     #[arg(skip = cpus())]
     pub(crate) cpus: NonZeroUsize,
 }
 
+/// Where images are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecoderPlace {
+    Auto,
+    Confined,
+    InProcess,
+}
+
 impl Config {
+    /// Most bytes of bodies held at one time.
+    pub(crate) fn max_buffered(&self) -> u64 {
+        const MOST: u64 = 512 << 20;
+        self.max_buffered.unwrap_or_else(|| {
+            let share = self.memory.map_or(MOST, |memory| memory / 8);
+            share.clamp(self.max_body.min(MOST), MOST)
+        })
+    }
+
+    /// Bytes of memory for decoding large images, all together.
+    pub(crate) fn decode_memory(&self) -> u64 {
+        const MOST: u64 = 1 << 30;
+        const LEAST: u64 = 64 << 20;
+        self.decode_memory.unwrap_or_else(|| {
+            let Some(memory) = self.memory else { return MOST };
+            // The server with its model and bodies, and each decoder of small images at its limit.
+            let light = (self.decode_threads().get() as u64 + 1) * container::LIGHT_DECODER;
+            let rest = memory.saturating_sub(container::SERVER + self.max_buffered() + light);
+            rest.clamp(LEAST, MOST)
+        })
+    }
+
     /// Worker threads; by default one for each CPU, or one on CUDA.
     pub(crate) fn workers(&self, cuda: bool) -> NonZeroUsize {
         self.workers
@@ -210,10 +253,11 @@ impl Config {
 
     /// Checks flags against each other.
     fn check(&self) -> Result<(), String> {
-        if self.max_buffered < self.max_body {
+        if self.max_buffered() < self.max_body {
             return Err(format!(
                 "--max-buffered ({} bytes) must be at least --max-body ({} bytes)",
-                self.max_buffered, self.max_body
+                self.max_buffered(),
+                self.max_body
             ));
         }
         for (flag, least) in [("--max-images", self.max_images), ("--max-faces", self.max_faces)] {

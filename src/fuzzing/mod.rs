@@ -98,7 +98,10 @@ fn list(images: &Images) -> &[EncodedImage] {
 
 fn decode(images: &[EncodedImage]) {
     for image in images {
-        if let Err(error) = image.decode(&LIMITS) {
+        let decoded = image
+            .file()
+            .and_then(|file| Ok(fer_image::decode(&file, &LIMITS)?));
+        if let Err(error) = decoded {
             brief(&error.into());
         }
     }

@@ -81,11 +81,7 @@ impl Job {
             body,
             max_images: app.config.max_images.get(),
             metrics: Arc::clone(&app.metrics),
-            session: Session {
-                pipeline: Arc::clone(&app.pipeline),
-                model,
-                deadline,
-            },
+            session: Session::new(Arc::clone(&app.pipeline), model, deadline),
         })
     }
 
@@ -112,7 +108,7 @@ impl Job {
         if size <= PARSE_INLINE {
             return parse(body, max);
         }
-        let parsed = self.session.run_on_decode_pool(size, move || parse(body, max));
+        let parsed = self.session.compute(size, move || parse(body, max));
         self.until_deadline(async { parsed.await? }).await
     }
 

@@ -4,11 +4,16 @@ use super::problem::Problem;
 use crate::app::App;
 
 /// Live while the process answers, under any load, with or without a model. No longer live once a worker has been inside
-/// its engine for longer than `--wedge-timeout`: only a restart helps then.
+/// its engine, or a thread with one image, for longer than `--wedge-timeout`: only a restart helps then.
 pub(crate) fn live(app: &App) -> Result<(), Problem> {
     let inside = app.pipeline.longest_in_engine();
     if inside > app.config.wedge_timeout {
         let text = format!("a worker has been inside its engine for {inside:?}");
+        return Err(Problem::wedged().inside(text));
+    }
+    let decoding = app.pipeline.longest_in_decoder();
+    if decoding > app.config.wedge_timeout {
+        let text = format!("a thread has waited for its decoder for {decoding:?}");
         return Err(Problem::wedged().inside(text));
     }
     Ok(())

@@ -1,10 +1,13 @@
 //! Image → face → probabilities.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fer_image::{Face, Limits};
+use fer_image::{
+    Face,
+    helper::{Outcome, Work},
+};
 
-use super::{ClassifyError, EncodedImage, Pipeline, Session};
+use super::{ClassifyError, EncodedImage, PoolError, Session, error::DecodingError};
 use crate::batcher::{BatcherError, Classified};
 
 /// The answer for a whole image.
@@ -18,16 +21,22 @@ pub(crate) struct ClassifiedImage {
 impl Session {
     /// Classifies a whole image.
     ///
-    /// The thread that decodes it also puts its face into the batcher's queue: going back through an async thread in
-    /// between cost 17 % of the throughput.
+    /// The thread that waits for the decoder also puts the face into the batcher's queue: going back through an async thread
+    /// in between cost 17 % of the throughput.
     pub(crate) async fn classify(&self, image: EncodedImage) -> Result<ClassifiedImage, ClassifyError> {
-        let (session, size) = (self.clone(), image.size());
-        let decode_and_submit = move || {
-            let (face, decode) = session.pipeline.decode(|limits| image.decode(limits));
-            let pending = session.model.batcher.submit(face?, session.deadline)?;
-            Ok::<_, ClassifyError>((pending, decode))
+        let session = self.clone();
+        let submit = move |outcome| match outcome {
+            Outcome::Face { face, decode, .. } => {
+                let pending = session.model.batcher.submit(*face, session.deadline)?;
+                Ok::<_, ClassifyError>((pending, decode))
+            }
+            Outcome::Found { .. } | Outcome::Heavy(_) => {
+                let text = "a decoder answered another question".to_owned();
+                Err(DecodingError::from(PoolError(text)).into())
+            }
         };
-        let (pending, decode) = self.run_on_decode_pool(size, decode_and_submit).await??;
+        let decoders = &self.pipeline.decoders;
+        let (pending, decode) = decoders.run(self, image, Work::Face, submit).await??;
         let face = pending.answer().await?;
         Ok(ClassifiedImage { face, decode })
     }
@@ -50,16 +59,5 @@ impl Session {
     /// Classifies one face that is decoded already.
     pub(crate) async fn classify_face(&self, face: Face) -> Result<Classified, BatcherError> {
         self.model.batcher.submit(face, self.deadline)?.answer().await
-    }
-}
-
-impl Pipeline {
-    /// Decodes within the limits, measures the time and observes it.
-    pub(super) fn decode<T>(&self, decode: impl FnOnce(&Limits) -> T) -> (T, Duration) {
-        let began = Instant::now();
-        let decoded = decode(&self.limits);
-        let took = began.elapsed();
-        self.metrics.decode.observe(took.as_secs_f64());
-        (decoded, took)
     }
 }

@@ -1,34 +1,19 @@
 //! Image → the faces in it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fer_image::{
     Face,
-    faces::{Options, Rect},
+    faces::{Found, Options, Rect},
+    helper::{Outcome, Work},
 };
 
-use super::{DetectError, EncodedImage, Pipeline, Session};
-
-/// A face that was found.
-#[derive(Debug)]
-pub(crate) struct DetectedFace {
-    /// In pixels of the upright image.
-    pub(crate) rect: Rect,
-    pub(crate) score: f32,
-    /// Framed as the training images are.
-    pub(crate) face: Face,
-}
+use super::{EncodedImage, PoolError, Session, error::DecodingError};
 
 /// An image that was searched for faces.
 #[derive(Debug)]
 pub(crate) struct Detection {
-    /// In pixels, upright.
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    /// Largest first.
-    pub(crate) faces: Vec<DetectedFace>,
-    /// The whole image as a face, if that was asked for and no face was found.
-    whole: Option<Face>,
+    pub(crate) found: Found,
     /// Time spent on decoding.
     pub(crate) decode: Duration,
     /// Time spent on finding the faces and cutting them out.
@@ -51,27 +36,25 @@ impl Session {
         &self,
         image: EncodedImage,
         options: Options,
-    ) -> Result<Detection, DetectError> {
+    ) -> Result<Detection, DecodingError> {
         self.search(image, options, false).await
     }
 
-    pub(crate) async fn detect_largest(&self, image: EncodedImage) -> Result<LargestFace, DetectError> {
+    pub(crate) async fn detect_largest(&self, image: EncodedImage) -> Result<LargestFace, DecodingError> {
         let options = Options {
             max_faces: 1,
             ..Options::default()
         };
         let Detection {
-            faces,
-            whole,
+            found,
             decode,
             detect,
-            ..
         } = self.search(image, options, true).await?;
-        let largest = faces.into_iter().next();
+        let largest = found.faces.into_iter().next();
         let (face, rect) = largest
             .map(|found| (found.face, Some(found.rect)))
-            .or(whole.map(|face| (face, None)))
-            .ok_or_else(|| DetectError::Detector("neither a face nor the whole image".to_owned()))?;
+            .or(found.whole.map(|face| (face, None)))
+            .ok_or_else(|| PoolError("neither a face nor the whole image".to_owned()))?;
         Ok(LargestFace {
             face,
             rect,
@@ -85,51 +68,23 @@ impl Session {
         image: EncodedImage,
         options: Options,
         or_whole: bool,
-    ) -> Result<Detection, DetectError> {
-        let (pipeline, size) = (self.pipeline.clone(), image.size());
-        let search = move || pipeline.search(&image, &options, or_whole);
-        self.pipeline.detect.run(size, self.deadline, search).await?
-    }
-}
-
-impl Pipeline {
-    /// Decodes and searches an image. Computes for long: runs on the detect pool.
-    fn search(
-        &self,
-        image: &EncodedImage,
-        options: &Options,
-        or_whole: bool,
-    ) -> Result<Detection, DetectError> {
-        let (luma, decode) = self.decode(|limits| image.decode_luma(limits));
-        let luma = luma?;
-
-        let began = Instant::now();
-        let boxes = self
-            .detector
-            .detect(&luma, options)
-            .map_err(DetectError::Detector)?;
-        let mut faces = Vec::with_capacity(boxes.len());
-        for found in boxes {
-            if let Some(rect) = found.within(luma.width(), luma.height()) {
-                let face = found.crop(&luma).map_err(DetectError::Detector)?;
-                let score = found.score;
-                faces.push(DetectedFace { rect, score, face });
+    ) -> Result<Detection, DecodingError> {
+        let work = Work::Find { options, or_whole };
+        let detection = |outcome| match outcome {
+            Outcome::Found {
+                found,
+                decode,
+                detect,
+                ..
+            } => Ok(Detection {
+                found,
+                decode,
+                detect,
+            }),
+            Outcome::Face { .. } | Outcome::Heavy(_) => {
+                Err(PoolError("a decoder answered another question".to_owned()))
             }
-        }
-        let whole = if or_whole && faces.is_empty() {
-            Some(luma.whole().map_err(DetectError::Detector)?)
-        } else {
-            None
         };
-        let detect = began.elapsed();
-        self.metrics.detected(faces.len(), detect.as_secs_f64());
-        Ok(Detection {
-            width: luma.width(),
-            height: luma.height(),
-            faces,
-            whole,
-            decode,
-            detect,
-        })
+        Ok(self.pipeline.decoders.run(self, image, work, detection).await??)
     }
 }

@@ -10,7 +10,6 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use fer_image::{Face, Limits, LumaImage};
 
 use super::DecodeError;
 
@@ -35,23 +34,14 @@ impl EncodedImage {
         })
     }
 
-    /// Decodes to a face. Computes for long: not for an async thread.
-    pub(crate) fn decode(&self, limits: &Limits) -> Result<Face, DecodeError> {
-        Ok(fer_image::decode(&self.file()?, limits)?)
-    }
-
-    /// Decodes to full-size gray, upright. Computes for long: not for an async thread.
-    pub(crate) fn decode_luma(&self, limits: &Limits) -> Result<LumaImage, DecodeError> {
-        Ok(fer_image::decode_luma(&self.file()?, limits)?)
-    }
-
     /// Bytes that it holds in memory.
     pub(crate) fn size(&self) -> usize {
         let (Self::Raw(bytes) | Self::Base64(bytes)) = self;
         bytes.len()
     }
 
-    fn file(&self) -> Result<Cow<'_, [u8]>, DecodeError> {
+    /// The image file.
+    pub(crate) fn file(&self) -> Result<Cow<'_, [u8]>, DecodeError> {
         match self {
             Self::Raw(bytes) => Ok(Cow::Borrowed(bytes)),
             Self::Base64(text) => decode_base64(text).map(Cow::Owned),

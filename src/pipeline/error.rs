@@ -1,7 +1,7 @@
 //! Why the pipeline gave no answer. HTTP turns these into its problems; `DecodeError` is the fault of one image, all
 //! else is the server's.
 
-use fer_image::ImageError;
+use fer_image::{ImageError, helper::Ended};
 
 use super::decode_pool::PoolError;
 use crate::batcher::BatcherError;
@@ -16,38 +16,45 @@ pub(crate) enum DecodeError {
     Base64(#[from] base64::DecodeError),
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Decoding it was given up.
+    #[error("{0}")]
+    TooCostly(Ended),
+    #[error(
+        "the large pictures of a request may have at most {0} pixels together; send the rest in further requests"
+    )]
+    TooManyPixelsInRequest(u64),
 }
 
 impl DecodeError {
     /// What the decoding library said, for the log and never for a client.
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
-            Self::DataUrl => None,
+            Self::DataUrl | Self::TooCostly(_) | Self::TooManyPixelsInRequest(_) => None,
             Self::Base64(error) => Some(error.to_string()),
             Self::Image(error) => error.detail(),
         }
     }
 }
 
+/// Why an image was not decoded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodingError {
+    #[error(transparent)]
+    Image(#[from] DecodeError),
+    /// It would have waited for too long.
+    #[error("the line for decoders is full")]
+    Overloaded,
+    #[error("the deadline passed")]
+    Deadline,
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
 /// Why an image was not classified.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClassifyError {
     #[error(transparent)]
-    Decode(#[from] DecodeError),
-    #[error(transparent)]
-    Pool(#[from] PoolError),
+    Decoding(#[from] DecodingError),
     #[error(transparent)]
     Batcher(#[from] BatcherError),
-}
-
-/// Why an image was not searched for faces.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DetectError {
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// The text is for the log.
-    #[error("the face detector failed: {0}")]
-    Detector(String),
 }

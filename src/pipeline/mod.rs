@@ -1,57 +1,50 @@
 //! Image bytes → probabilities: the part of the service that `/predict`, `/faces`, `/v2` and `fer-serve predict` share.
 //!
 //! ```text
-//! EncodedImage → decode pool → Face → batcher → engine → Probabilities
-//!             └→ detect pool → Detection, whose faces go to the batcher
+//! EncodedImage → decoders → Face → batcher → engine → Probabilities
+//!             └→ decoders → Detection, whose faces go to the batcher
 //! ```
 
 mod classify;
 mod decode_pool;
+mod decoders;
 mod detect;
 mod encoded_image;
 mod error;
+mod estimate;
+mod line;
 
 pub(crate) use decode_pool::PoolError;
 pub(crate) use encoded_image::EncodedImage;
-pub(crate) use error::{ClassifyError, DecodeError, DetectError};
+pub(crate) use error::{ClassifyError, DecodeError, DecodingError};
 
 use std::{
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
-use fer_image::{Limits, faces::Seeta};
 
 use crate::{config::Config, loaded_model::LoadedModel, observability::metrics::Metrics};
-use decode_pool::DecodePool;
+use decoders::Decoders;
 
-/// The decode pool, the detect pool, the face detector and the current model with its batcher.
+/// The decoders, and the current model with its batcher.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     model: ArcSwapOption<LoadedModel>,
-    decode: DecodePool,
-    /// Photos are decoded and searched here, so that they delay neither the decode pool nor the engines.
-    detect: DecodePool,
-    detector: Seeta,
-    limits: Limits,
-    metrics: Arc<Metrics>,
+    decoders: Arc<Decoders>,
 }
 
 impl Pipeline {
-    /// Starts the two pools, without a model yet.
+    /// Starts the decoders, without a model yet.
     pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> io::Result<Self> {
         Ok(Self {
             model: ArcSwapOption::empty(),
-            decode: DecodePool::start("fer-decode", config.decode_threads(), Arc::clone(metrics))?,
-            detect: DecodePool::start("fer-detect", config.detect_threads(), Arc::clone(metrics))?,
-            detector: Seeta::new().map_err(io::Error::other)?,
-            limits: Limits {
-                max_pixels: config.max_pixels,
-                ..Limits::default()
-            },
-            metrics: Arc::clone(metrics),
+            decoders: Arc::new(Decoders::start(config, metrics)?),
         })
     }
 
@@ -77,6 +70,11 @@ impl Pipeline {
             .as_ref()
             .map_or(Duration::ZERO, |model| model.batcher.longest_in_engine())
     }
+
+    /// For how long the slowest thread has been with its image.
+    pub(crate) fn longest_in_decoder(&self) -> Duration {
+        self.decoders.longest(Instant::now())
+    }
 }
 
 /// The pipeline for one request: all its images are answered by the same model, until the same deadline.
@@ -85,16 +83,34 @@ pub(crate) struct Session {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) model: Arc<LoadedModel>,
     pub(crate) deadline: Instant,
+    /// Whether one of its images was admitted to a line.
+    admitted: Arc<AtomicBool>,
+    /// Pixels of its images, but for small ones.
+    pixels: Arc<AtomicU64>,
 }
 
 impl Session {
-    /// Runs work that computes for long, and holds `bytes` in memory, on the decode pool.
-    pub(crate) async fn run_on_decode_pool<T: Send + 'static>(
+    /// The images of a request may have as many pixels together as this number of largest images.
+    const LARGEST_IMAGES: u64 = 4;
+
+    pub(crate) fn new(pipeline: Arc<Pipeline>, model: Arc<LoadedModel>, deadline: Instant) -> Self {
+        Self {
+            pipeline,
+            model,
+            deadline,
+            admitted: Arc::default(),
+            pixels: Arc::default(),
+        }
+    }
+
+    /// Runs work that computes for long, and holds `bytes` in memory, on a thread of the light decoders.
+    pub(crate) async fn compute<T: Send + 'static>(
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        self.pipeline.decode.run(bytes, self.deadline, work).await
+        let light = self.pipeline.decoders.light();
+        light.compute(bytes, self.deadline, work).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Encoded images, good and bad.
 
 use bytes::Bytes;
+use fer_image::Limits;
 
 use super::{encoded_image::decode_base64, *};
 use crate::http::problem::Problem;
@@ -40,7 +41,8 @@ fn an_empty_image_is_an_error_of_its_own() {
         EncodedImage::Base64(Bytes::from_static(b"data:image/png;base64,")),
         EncodedImage::Raw(Bytes::new()),
     ] {
-        let error = image.decode(&Limits::default()).unwrap_err();
+        let file = image.file().unwrap();
+        let error = DecodeError::from(fer_image::decode(&file, &Limits::default()).unwrap_err());
         assert_eq!(code(error), "empty_image");
     }
 }

@@ -29,7 +29,7 @@ fn file() -> Vec<u8> {
 }
 
 /// A piece of the photo, enlarged twice, with a few people in it, as a PNG.
-fn few() -> &'static [u8] {
+pub(crate) fn few() -> &'static [u8] {
     static FEW: OnceLock<Vec<u8>> = OnceLock::new();
     FEW.get_or_init(|| {
         let photo = image::load_from_memory(&file()).unwrap();

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`access`] | API keys, limits of a client, CORS, `POST /admin/reload` |
 //! | [`contract`] | does every answer agree with `openapi.yaml`, and `openapi.yaml` with the server? |
+//! | [`decoders`] | the processes that decode: equal answers, limits, confinement, end |
 //! | [`documents`] | do the links in the documents lead somewhere? |
 //! | [`predict`] | `POST /predict`: forms, formats, many pictures; every error, each with its code |
 //! | [`faces`] | `POST /faces`, `/predict?crop=face`, the console's files |
@@ -32,6 +33,7 @@
 
 mod access;
 mod contract;
+mod decoders;
 mod documents;
 mod faces;
 mod golden;

@@ -263,6 +263,11 @@ async fn every_error_has_its_code_and_the_protocols_key() {
         (post(&bytes(b"no picture")), 415, "unknown_image_format"),
         (post(&bytes(&png[..png.len() / 2])), 422, "broken_image"),
         (post(&bytes(&large)), 422, "too_many_pixels"),
+        (
+            post(&bytes(&pictures::arithmetic_jpeg())),
+            422,
+            "unsupported_image",
+        ),
     ] {
         let body = server.send(request).await.problem(status, code);
         assert!(
@@ -278,6 +283,7 @@ async fn every_error_has_its_code_and_the_protocols_key() {
     for (status, code) in [
         (401, "unauthorized"),
         (408, "body_timeout"),
+        (422, "too_costly"),
         (429, "rate_limited"),
         (500, "internal"),
         (503, "not_ready"),

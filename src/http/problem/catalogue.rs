@@ -32,7 +32,9 @@ problems! {
     unknown_image_format(detail: impl Into<Text>) UNSUPPORTED_MEDIA_TYPE
         "The content is not a picture of a format this server reads." => detail;
     too_many_pixels(detail: impl Into<Text>) UNPROCESSABLE_ENTITY "The picture is too large." => detail;
+    unsupported_image(detail: impl Into<Text>) UNPROCESSABLE_ENTITY "The picture is of a kind that is not read." => detail;
     broken_image(detail: impl Into<Text>) UNPROCESSABLE_ENTITY "The picture cannot be decoded." => detail;
+    too_costly(detail: impl Into<Text>) UNPROCESSABLE_ENTITY "The picture takes too much to decode." => detail;
     reload_refused(detail: impl Into<Text>) UNPROCESSABLE_ENTITY "The reload was rejected." => detail;
 
     empty_body() BAD_REQUEST "The request has no body."

@@ -1,12 +1,12 @@
 //! The errors of other modules as problems.
 
-use fer_image::ImageError;
+use fer_image::{ImageError, Reason, helper::Ended};
 
 use super::Problem;
 use crate::{
     auth::Denied,
     batcher::BatcherError,
-    pipeline::{ClassifyError, DecodeError, DetectError, PoolError},
+    pipeline::{ClassifyError, DecodeError, DecodingError, PoolError},
     reload::ReloadError,
 };
 
@@ -17,7 +17,18 @@ impl From<DecodeError> for Problem {
             DecodeError::Image(ImageError::Empty) => Self::empty_image,
             DecodeError::Image(ImageError::UnknownFormat(_)) => Self::unknown_image_format,
             DecodeError::Image(ImageError::TooManyPixels { .. }) => Self::too_many_pixels,
-            DecodeError::Image(ImageError::Broken { .. }) => Self::broken_image,
+            DecodeError::Image(ImageError::Broken { reason, .. }) => match reason {
+                Reason::Unsupported(_) => Self::unsupported_image,
+                Reason::TooMuchMemory => Self::too_costly,
+                Reason::NoPixels | Reason::CutShort | Reason::Damaged => Self::broken_image,
+            },
+            DecodeError::TooManyPixelsInRequest(_) => Self::too_many_pixels,
+            // The text is for the log.
+            DecodeError::TooCostly(Ended::Crash(text)) => {
+                let problem = Self::broken_image("the picture is damaged and cannot be decoded");
+                return problem.inside(text.clone());
+            }
+            DecodeError::TooCostly(_) => Self::too_costly,
         };
         let mut problem = constructor(error.to_string());
         problem.inside = error.detail();
@@ -59,19 +70,19 @@ impl From<BatcherError> for Failure {
 impl From<ClassifyError> for Failure {
     fn from(error: ClassifyError) -> Self {
         match error {
-            ClassifyError::Decode(error) => Self::Image(error.into()),
-            ClassifyError::Pool(error) => Self::Server(error.into()),
+            ClassifyError::Decoding(error) => error.into(),
             ClassifyError::Batcher(error) => Self::Server(error.into()),
         }
     }
 }
 
-impl From<DetectError> for Failure {
-    fn from(error: DetectError) -> Self {
+impl From<DecodingError> for Failure {
+    fn from(error: DecodingError) -> Self {
         match error {
-            DetectError::Decode(error) => Self::Image(error.into()),
-            DetectError::Pool(error) => Self::Server(error.into()),
-            DetectError::Detector(text) => Self::Server(Problem::internal(text)),
+            DecodingError::Image(error) => Self::Image(error.into()),
+            DecodingError::Overloaded => Self::Server(Problem::overloaded()),
+            DecodingError::Deadline => Self::Server(Problem::deadline_exceeded()),
+            DecodingError::Pool(error) => Self::Server(error.into()),
         }
     }
 }

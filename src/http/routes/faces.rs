@@ -38,10 +38,11 @@ async fn classify(
     options: Options,
 ) -> Result<(Photo, Timing), Failure> {
     let detection = session.detect(photo, options).await?;
-    let faces = detection.faces.iter().map(|found| found.face.clone());
+    let faces = detection.found.faces.iter().map(|found| found.face.clone());
     let classified = session.classify_faces(faces).await?;
     let timing = Timing::of_image(detection.decode, Some(detection.detect), &classified);
     let faces = detection
+        .found
         .faces
         .iter()
         .zip(classified)
@@ -51,8 +52,8 @@ async fn classify(
             scores: Scores::from(classified.probabilities),
         });
     let photo = Photo {
-        width: detection.width,
-        height: detection.height,
+        width: detection.found.width,
+        height: detection.found.height,
         faces: faces.collect(),
     };
     Ok((photo, timing))

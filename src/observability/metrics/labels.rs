@@ -23,6 +23,8 @@ pub(crate) enum Rejected {
     /// `--max-buffered`.
     Buffers,
     QueueFull,
+    /// The line for the decoders of large images is too long.
+    DecodeLine,
     NotReady,
     /// The deadline passed before the work began.
     Deadline,
@@ -31,12 +33,13 @@ pub(crate) enum Rejected {
 }
 
 impl Rejected {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Unauthorized,
         Self::RateLimit,
         Self::InFlight,
         Self::Buffers,
         Self::QueueFull,
+        Self::DecodeLine,
         Self::NotReady,
         Self::Deadline,
         Self::ClientGone,
@@ -49,6 +52,7 @@ impl Rejected {
             Self::InFlight => "in_flight",
             Self::Buffers => "buffers",
             Self::QueueFull => "queue_full",
+            Self::DecodeLine => "decode_line",
             Self::NotReady => "not_ready",
             Self::Deadline => "deadline",
             Self::ClientGone => "client_gone",

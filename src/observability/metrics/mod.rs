@@ -7,6 +7,7 @@ use fer_engine::{
     EngineInfo, Manifest,
     emotion::{CLASSES, Emotion},
 };
+use fer_image::helper::Ended;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector, process_collector::ProcessCollector,
@@ -35,6 +36,7 @@ pub(crate) struct Metrics {
     pub(crate) queue_depth: IntGauge,
     pub(crate) batch_size: Histogram,
     pub(crate) engine_failures: IntCounterVec,
+    decoder_restarts: IntCounterVec,
     rejected: IntCounterVec,
     predictions: [IntCounter; CLASSES],
     model_info: IntGaugeVec,
@@ -104,6 +106,14 @@ impl Metrics {
         for kind in ["error", "panic", "rebuild"] {
             engine_failures.get_metric_with_label_values(&[kind])?;
         }
+        let decoder_restarts = counters(
+            "fer_decoder_restarts_total",
+            "Decoders that were ended at an image and replaced, by reason: it took too much processor time or memory, its deadline passed, or the decoder crashed.",
+            &["reason"],
+        )?;
+        for reason in Ended::LABELS {
+            decoder_restarts.get_metric_with_label_values(&[reason])?;
+        }
         let by_emotion = counters(
             "fer_predictions_total",
             "Faces classified, by likeliest label.",
@@ -167,6 +177,7 @@ impl Metrics {
             requests,
             request_duration,
             engine_failures,
+            decoder_restarts,
             rejected,
             reloads,
             registry,
@@ -181,6 +192,10 @@ impl Metrics {
 
     pub(crate) fn reject(&self, reason: Rejected) {
         self.rejected.with_label_values(&[reason.label()]).inc();
+    }
+
+    pub(crate) fn decoder_replaced(&self, ended: &Ended) {
+        self.decoder_restarts.with_label_values(&[ended.label()]).inc();
     }
 
     pub(crate) fn predicted(&self, emotion: Emotion) {
@@ -249,6 +264,7 @@ mod tests {
             "fer_inference_duration_seconds_count 0",
             "fer_queue_depth 0",
             "fer_batch_size_count 0",
+            r#"fer_decoder_restarts_total{reason="time"} 0"#,
             r#"fer_rejected_total{reason="client_gone"} 0"#,
             r#"fer_predictions_total{emotion="neutral"} 0"#,
             r#"fer_model_reloads_total{result="failure"} 0"#,

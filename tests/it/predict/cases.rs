@@ -261,6 +261,13 @@ pub(super) fn cases() -> Vec<Case> {
     );
     case(
         422,
+        "unsupported_image",
+        "an arithmetic JPEG",
+        "image/jpeg",
+        &pictures::arithmetic_jpeg(),
+    );
+    case(
+        422,
         "too_many_pixels",
         "a large header",
         "image/png",

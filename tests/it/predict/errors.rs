@@ -13,7 +13,7 @@ use crate::{
     contract,
     support::{
         Answer, Raw, Server, model,
-        pictures::{self, SIDE},
+        pictures::{self, Format, Layout, SIDE},
         raw,
     },
 };
@@ -89,6 +89,18 @@ async fn engine_failure() -> Answers {
     answers
 }
 
+/// Decoding takes more processor time than there is.
+async fn too_costly() -> Answers {
+    let model = model::tiny();
+    let server = Server::start(model.path(), &["--decode-timeout", "1ms"]).await;
+    let large = pictures::encode(Format::Png, Layout::Gray, 6000, 6000, &vec![90; 36_000_000]);
+    let answer = server.predict("image/png", large).await;
+    answer.problem(422, "too_costly");
+    let ended = server.metric("fer_decoder_restarts_total{reason=\"time\"}").await;
+    assert!(ended >= 1.0, "{ended}");
+    vec![answer]
+}
+
 macro_rules! scenarios {
     ($($module:ident::$name:ident),+ $(,)?) => {
         $(#[tokio::test]
@@ -116,6 +128,7 @@ mod tests {
         errors::simple,
         errors::broken_off,
         errors::engine_failure,
+        errors::too_costly,
         limits::chunked_and_too_large,
         limits::body_too_slow,
         limits::too_many_in_flight,

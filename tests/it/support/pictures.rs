@@ -124,6 +124,14 @@ pub(crate) fn cmyk_jpeg(inks: [u8; 4]) -> Vec<u8> {
     flat_jpeg(SIDE as u16, SIDE as u16, &channels, Some(0), false)
 }
 
+/// A JPEG whose header says that what follows is coded arithmetically.
+pub(crate) fn arithmetic_jpeg() -> Vec<u8> {
+    let mut jpeg = encode(Format::Jpeg, Layout::Gray, 48, 48, &face(48, 48, 0.0));
+    let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 1] = 0xC9;
+    jpeg
+}
+
 /// The first bytes of a gray PNG that claims to be `width × height`: signature and header chunk, nothing more.
 pub(crate) fn claimed_png(width: u32, height: u32) -> Vec<u8> {
     [PNG_SIGNATURE, &png_header((width, height), 8, 0)].concat()

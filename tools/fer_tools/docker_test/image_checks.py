@@ -12,7 +12,7 @@ MOST_GZIPPED = 170_000_000
 
 # Everything that may be in the image; any other path fails. Folders on the way are allowed by themselves.
 ALLOWED = re.compile(
-    r"""/app/bin/fer-(serve|train)
+    r"""/app/bin/fer-(serve|decode|train)
       | /app/lib/lib(torch_cpu|c10|gomp|cudart|cupti)\.so[.\d]*
       | /app/licenses/.+
       | /app/model/(model\.pt|model\.safetensors|model(\.int8)?\.json|README\.md)
@@ -54,7 +54,7 @@ def contents(context: Context) -> str:
     empty = [m.path for m in files if m.kind == "folder" and m.path not in folders | {"/", "/tmp", "/app/lib", "/app"}]
     require(not empty, f"folders with nothing in them: {empty[:10]}")
     paths = {member.path for member in files}
-    needed = ["/app/bin/fer-serve", "/app/bin/fer-train", "/app/model/model.json", "/app/model/model.pt"]
+    needed = ["/app/bin/fer-serve", "/app/bin/fer-decode", "/app/bin/fer-train", "/app/model/model.json", "/app/model/model.pt"]
     needed += ["/app/licenses/LICENSE-MIT", "/app/licenses/LICENSE-APACHE", "/app/licenses/THIRD-PARTY.txt"]
     require(paths.issuperset(needed), f"missing: {sorted(set(needed) - paths)}")
     for part in ("torch-2.13.0", "nvidia_cuda_cupti", "debian/libc6", "debian/libstdc++6", "rust"):
