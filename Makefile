@@ -25,7 +25,7 @@ LIBTORCH := $(shell $(PYTHON) tools/setup-libtorch --device $(DEVICE) --path 2>/
 endif
 export LIBTORCH
 
-.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test fuzz soak sanitize
+.PHONY: help setup env build serve test lint bench clean tools docker docker-test deploy-test ops-test faces-test clients-test contract-test attack-test fuzz soak sanitize
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
@@ -54,8 +54,9 @@ test: tools setup ## run all tests
 	$(CARGO) test --locked --features otlp $(ARGS)
 ifeq ($(ARGS),)
 	tests/browser/run "$${CARGO_TARGET_DIR:-target}/debug/fer-serve"
+	$(PYTHON) tools/fer attack-test --quick "$${CARGO_TARGET_DIR:-target}/debug/fer-serve"
 else
-	@echo '*** SKIPPED: the browser test of the page, because ARGS chooses among the tests'
+	@echo '*** SKIPPED: the browser test of the page and the attacks, because ARGS chooses among the tests'
 endif
 
 lint: tools setup ## formatting, clippy, rustdoc, subjects of commits; cargo-deny and shellcheck where installed
@@ -100,6 +101,9 @@ clients-test: build ## drive the server with tritonclient, perf_analyzer and eve
 
 contract-test: build ## lint openapi.yaml, then generated requests against the server (ARGS="--cases 20000")
 	$(PYTHON) tools/fer contract-test $(ARGS)
+
+attack-test: build ## hostile images and clients: time, memory, and what others notice (15 minutes; ARGS="--only webp")
+	$(PYTHON) tools/fer attack-test $(ARGS)
 
 ops-test: build ## exact counters, dashboard, 50 reloads under load, rolling restarts with 100,000 requests (minutes)
 	$(PYTHON) tools/fer ops-test $(ARGS)
