@@ -26,7 +26,7 @@ DONE, REFUSED = 1.5, 1.0
 def drawn(folder: Path, megapixels: int, kind: str) -> bytes:
     """A photo, drawn in an environment of its own."""
     path = folder / f"{megapixels}-{kind}.jpg"
-    python = environment.create("attack-photos") / "bin" / "python"
+    python = environment.create("attack-test") / "bin" / "python"
     subprocess.run([str(python), str(Path(__file__).with_name("photos.py")), str(megapixels), kind, str(path)], check=True)
     return path.read_bytes()
 
