@@ -9,7 +9,7 @@ Hostile images of every format come ten times a second (those of megabytes every
 a second. Asserted: no answer says that the server failed, all come in time; the process lives; processor time a request;
 memory of the server and its decoders; all good requests are answered, their p99 is at most three times the normal one, and
 back to it 3 s after the attack. Then photos of 12 megapixels faster than they can be decoded, and three good images of 48
-megapixels at once; these are drawn in an environment with Pillow and numpy from PyPI. Then a FIFO and a file of gigabytes in
+megapixels at once; these are drawn with packages from PyPI, in the environment of faces-test. Then a FIFO and a file of gigabytes in
 the place of the model's files. Prints a table; exit code 1 with what failed.
 """
 

@@ -150,8 +150,7 @@ class Bench:
             return row
 
         row = self.best(attack.name, attempt)
-        count = max(1, len(row.answers))
-        mean = row.processor / count
+        mean = row.processor / len(row.answers) if row.answers else 0.0
         self.require(row.restarts or not attack.ends, attack.name, f"{RESTARTS} has not grown")
         self.judge(attack.name, row.answers)
         self.require(mean <= PROCESSOR, attack.name, f"{mean:.2f} s of processor time a request")
