@@ -11,24 +11,16 @@ pub(crate) fn orientation(block: &[u8]) -> Orientation {
 }
 
 fn value(block: &[u8]) -> Option<u8> {
-    const TAG: u32 = 274;
-    const BYTE: u32 = 1;
-    const SHORT: u32 = 3;
-    const LONG: u32 = 4;
+    const TAG: u64 = 274;
+    const BYTE: u64 = 1;
+    const SHORT: u64 = 3;
+    const LONG: u64 = 4;
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     let little = block.starts_with(b"II");
     if !little && !block.starts_with(b"MM") {
         return None;
     }
-    let number = |at: usize, size: usize| {
-        let field = block.get(at..at.checked_add(size)?)?;
-        let shift = |n: u32, byte: &u8| n << 8 | u32::from(*byte);
-        Some(if little {
-            field.iter().rev().fold(0, shift)
-        } else {
-            field.iter().fold(0, shift)
-        })
-    };
+    let number = |at, size| number(block, little, at, size);
     let directory = number(4, 4)? as usize;
     let entries = number(directory, 2)? as usize;
     let at = (0..entries)
@@ -41,4 +33,15 @@ fn value(block: &[u8]) -> Option<u8> {
         _ => return None,
     };
     u8::try_from(number(at + 8, size)?).ok()
+}
+
+/// The number of `size` bytes at that place of a TIFF or an EXIF block; `None` beyond its end.
+pub(super) fn number(bytes: &[u8], little: bool, at: usize, size: usize) -> Option<u64> {
+    let field = bytes.get(at..at.checked_add(size)?)?;
+    let shift = |n: u64, byte: &u8| n << 8 | u64::from(*byte);
+    Some(if little {
+        field.iter().rev().fold(0, shift)
+    } else {
+        field.iter().fold(0, shift)
+    })
 }

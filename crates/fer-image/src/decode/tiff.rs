@@ -11,6 +11,7 @@ use tiff::{
 };
 
 use super::{
+    exif,
     luma::{self, Alpha, LumaImage},
     source::Source,
 };
@@ -296,15 +297,7 @@ fn gray_palette(map: &[u64]) -> Vec<u8> {
 fn photometric_at(bytes: &[u8]) -> Option<usize> {
     const TAG: u64 = 262;
     let little = bytes.starts_with(b"II");
-    let number = |at: usize, size: usize| {
-        let field = bytes.get(at..at.checked_add(size)?)?;
-        let shift = |n: u64, byte: &u8| n << 8 | u64::from(*byte);
-        Some(if little {
-            field.iter().rev().fold(0, shift)
-        } else {
-            field.iter().fold(0, shift)
-        })
-    };
+    let number = |at, size| exif::number(bytes, little, at, size);
     let big = number(2, 2)? == 43;
     let (word, head, entry) = if big { (8, 8, 20) } else { (4, 2, 12) };
     let directory = usize::try_from(number(if big { 8 } else { 4 }, word)?).ok()?;
