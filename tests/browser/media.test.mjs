@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { FAULTS, answering, answers } from './proxy.mjs';
-import { ROOT, accessible, finished, launch, open, origin, piece, proxy, row, startServer, stopServer } from './support.mjs';
+import { ROOT, FAILING, accessible, finished, launch, open, origin, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
-const FAILING = [/Failed to load resource/, /ERR_/];
 
 let browser;
 let folder;

@@ -8,10 +8,9 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { answerWith, answering, fromTheFirst } from './proxy.mjs';
-import { accessible, answered, finished, launch, look, open, origin, piece, proxy, row, startServer, stopServer } from './support.mjs';
+import { FAILING, accessible, answered, finished, launch, look, open, origin, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
 const WEB = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'web');
-const FAILING = [/Failed to load resource/, /ERR_/];
 
 let browser;
 let folder;

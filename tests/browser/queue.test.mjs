@@ -5,11 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { FAULTS, answerWith, answering, answers } from './proxy.mjs';
-import { finished, haltServer, launch, look, open, piece, proxy, row, startServer, stopServer } from './support.mjs';
+import { FAILING, finished, haltServer, launch, look, open, piece, proxy, row, startServer, stopServer } from './support.mjs';
 
 const KEY = 'a-key-of-more-than-32-characters-for-this-test';
-// What Chromium itself writes for each request that fails.
-const FAILING = [/Failed to load resource/, /ERR_/];
 const N = 7;
 
 let browser;

@@ -15,6 +15,9 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 // As seen on a busy machine; nothing is measured by it.
 const PATIENCE = Number(process.env.PATIENCE ?? 300_000);
 
+/** What Chromium itself writes for each request that fails. */
+export const FAILING = [/Failed to load resource/, /ERR_/];
+
 let server;
 /** Where the server itself is. */
 export let direct;
