@@ -4,8 +4,10 @@ use std::{fs, path::Path};
 
 /// What the server takes besides bodies and decoders: libtorch, the model, its workers.
 pub(super) const SERVER: u64 = 208 << 20;
-/// What a decoder of small images takes at most.
-pub(super) const LIGHT_DECODER: u64 = 40 << 20;
+/// The memory that a light decoder may use for an image, besides its file.
+pub(crate) const LIGHT_MEMORY: u64 = 24 << 20;
+/// What a light decoder takes at most: that, and 16 MiB for its file and the rest of its process.
+pub(super) const LIGHT_DECODER: u64 = LIGHT_MEMORY + (16 << 20);
 
 /// Bytes of memory that the cgroup of this process grants; `None` without a limit.
 pub(super) fn memory() -> Option<u64> {

@@ -16,6 +16,7 @@ use fer_image::faces::Options;
 
 pub(crate) use access::AccessArgs;
 pub(crate) use commands::{BenchArgs, HealthcheckArgs, LogArgs, LogFormat, ModelArgs, PredictArgs};
+pub(crate) use container::LIGHT_MEMORY;
 use values::{collector, count, duration, pixels, positive, size};
 
 /// Places in the queue for each request in flight, by default.

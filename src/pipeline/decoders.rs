@@ -31,7 +31,7 @@ use super::{
     line::{Line, Place},
 };
 use crate::{
-    config::{Config, DecoderPlace},
+    config::{Config, DecoderPlace, LIGHT_MEMORY},
     observability::{
         metrics::{Metrics, Rejected},
         overload_log::OverloadLog,
@@ -40,8 +40,6 @@ use crate::{
 
 /// The largest image that a light decoder decodes: a megapixel.
 const LIGHT_PIXELS: u64 = 1 << 20;
-/// The memory that a light decoder may use for it.
-const LIGHT_MEMORY: u64 = 24 << 20;
 /// The least processor time that an image may take before another decoder must go on.
 const LIGHT_TIME: Duration = Duration::from_millis(15);
 const HEAVY_TIME: Duration = Duration::from_millis(100);
@@ -235,12 +233,33 @@ impl Decoders {
             .max(1);
         let permit = Arc::clone(&self.memory).acquire_many_owned(units).await;
         let permit = permit.map_err(|e| PoolError(e.to_string()))?;
-        let grant = Grant {
-            pixels: u64::MAX,
-            memory,
-            find: true,
-        };
+        let grant = Grant { memory, ..Grant::ALL };
         Ok((grant, permit))
+    }
+
+    /// Observes the time that an image took, and learns from it.
+    fn learn(&self, outcome: &Outcome, processor: Duration) {
+        match outcome {
+            Outcome::Heavy(_) => {}
+            Outcome::Face { needs, decode, .. } => {
+                self.metrics.decode.observe(decode.as_secs_f64());
+                self.estimates.learn(needs, processor, None);
+            }
+            Outcome::Found {
+                needs,
+                decode,
+                detect,
+                found,
+            } => {
+                self.metrics.decode.observe(decode.as_secs_f64());
+                self.metrics.detected(found.faces.len(), detect.as_secs_f64());
+                // Both parts as elapsed time; together as processor time.
+                let part = decode.as_secs_f64() / (*decode + *detect).as_secs_f64().max(f64::MIN_POSITIVE);
+                let decoding = processor.mul_f64(part.clamp(0.0, 1.0));
+                let searching = processor.saturating_sub(decoding);
+                self.estimates.learn(needs, decoding, Some(searching));
+            }
+        }
     }
 
     /// Counts and logs what happened to a decoder.
@@ -296,8 +315,8 @@ struct Attempt<F> {
 }
 
 impl<F> Attempt<F> {
-    /// Tries the work on a decoder of that pool; `held` is dropped when the decoder is free again, even if nobody waits for
-    /// the answer any more.
+    /// Tries the work on a decoder of that pool; `held` is dropped when the decoder is free again, also if the
+    /// request has ended before.
     async fn on<T: Send + 'static>(
         &self,
         pool: &DecodePool,
@@ -342,32 +361,5 @@ impl<F> Attempt<F> {
         };
         pool.decode(self.image.clone(), self.work, bounds, after, finish)
             .await?
-    }
-}
-
-impl Decoders {
-    /// Observes the time that an image took, and learns from it.
-    fn learn(&self, outcome: &Outcome, processor: Duration) {
-        match outcome {
-            Outcome::Heavy(_) => {}
-            Outcome::Face { needs, decode, .. } => {
-                self.metrics.decode.observe(decode.as_secs_f64());
-                self.estimates.learn(needs, processor, None);
-            }
-            Outcome::Found {
-                needs,
-                decode,
-                detect,
-                found,
-            } => {
-                self.metrics.decode.observe(decode.as_secs_f64());
-                self.metrics.detected(found.faces.len(), detect.as_secs_f64());
-                // Both parts as elapsed time; together as processor time.
-                let part = decode.as_secs_f64() / (*decode + *detect).as_secs_f64().max(f64::MIN_POSITIVE);
-                let decoding = processor.mul_f64(part.clamp(0.0, 1.0));
-                let searching = processor.saturating_sub(decoding);
-                self.estimates.learn(needs, decoding, Some(searching));
-            }
-        }
     }
 }

@@ -13,7 +13,7 @@ use super::{EncodedImage, PoolError, Session, error::DecodingError};
 /// An image that was searched for faces.
 #[derive(Debug)]
 pub(crate) struct Detection {
-    pub(crate) found: Found,
+    pub(crate) found: Box<Found>,
     /// Time spent on decoding.
     pub(crate) decode: Duration,
     /// Time spent on finding the faces and cutting them out.

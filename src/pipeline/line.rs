@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 /// The longest wait, as for requests with small images.
 const WAIT: Duration = Duration::from_millis(150);
-/// So many images a thread may be in the line whatever they take.
+/// Images a thread that may be in the line whatever they take.
 const LEAST: usize = 4;
 
 /// The images that wait for a pool or are in it.

@@ -113,17 +113,18 @@ impl DecodePool {
         decoder: impl Fn() -> io::Result<Decoder> + Clone + Send + 'static,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::<Job>::new());
-        let busy: Arc<[_]> = (0..threads.get()).map(|_| Mutex::new(None)).collect();
-        let (ready, started) = mpsc::channel();
         let count = threads.get();
-        for n in 0..threads.get() {
-            let (queue, busy, ready, decoder) = (
-                Arc::clone(&queue),
-                Arc::clone(&busy),
-                ready.clone(),
-                decoder.clone(),
-            );
+        // Dropping it, on an error, ends the threads that did start.
+        let pool = Self {
+            queue: Arc::new(Queue::new()),
+            units: Arc::new(Semaphore::new(count * UNITS_PER_THREAD as usize)),
+            busy: (0..count).map(|_| Mutex::new(None)).collect(),
+            metrics,
+        };
+        let (ready, started) = mpsc::channel();
+        for n in 0..count {
+            let (queue, busy) = (Arc::clone(&pool.queue), Arc::clone(&pool.busy));
+            let (ready, decoder) = (ready.clone(), decoder.clone());
             std::thread::Builder::new()
                 .name(format!("{name}-{n}"))
                 .spawn(move || {
@@ -145,13 +146,6 @@ impl DecodePool {
                 })?;
         }
         drop(ready);
-        let pool = Self {
-            queue,
-            units: Arc::new(Semaphore::new(threads.get() * UNITS_PER_THREAD as usize)),
-            busy,
-            metrics,
-        };
-        // Dropping the pool on an error ends the threads that did start.
         started.iter().collect::<io::Result<()>>()?;
         Ok(pool)
     }

@@ -1,14 +1,10 @@
 //! One decoder: a helper process, or the calling thread where there is none.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
-};
+use std::{io, time::Instant};
 
 #[cfg(target_os = "linux")]
 use super::process::Helper;
-use super::work::{Done, Ended, Failure, Outcome, Task, panic_text, perform};
+use super::work::{Done, Ended, Failure, Outcome, Task, catch, perform};
 use crate::faces::Seeta;
 
 /// Where images are decoded.
@@ -98,8 +94,7 @@ fn on_this_thread(task: &Task<'_>, detector: &Seeta) -> Done {
             Ok(detector)
         })
     };
-    let result = catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Failure::Ended(Ended::Crash(panic_text(&*panic).to_owned()))));
+    let result = catch(work).unwrap_or_else(|text| Err(Failure::Ended(Ended::Crash(text))));
     Done {
         result,
         processor: began.elapsed(),

@@ -33,7 +33,7 @@ mod work;
 pub use decoder::{Decoder, Helpers};
 #[cfg(target_os = "linux")]
 pub use serve::main;
-pub use work::{Bounds, Done, Ended, Failure, Grant, Needs, Outcome, Task, Work, panic_text};
+pub use work::{Bounds, Done, Ended, Failure, Grant, Needs, Outcome, Task, Work, catch, panic_text};
 
 /// The faces in all replies that these bytes hold, up to the first that is none.
 #[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]

@@ -4,7 +4,6 @@ use std::{
     cell::OnceCell,
     io::{self, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     time::Duration,
 };
@@ -14,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{
     confine::confine,
     wire::{self, Hello, Messages, Reply, Request},
-    work::perform,
+    work::{catch, perform},
 };
 use crate::faces::Seeta;
 
@@ -24,7 +23,7 @@ pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody may be left to read it.
+            // Fails if standard error is closed; the exit code still tells.
             let _ = writeln!(
                 io::stderr(),
                 "fer-decode: {error} (fer-serve and fer-train start this program; it has no other use)"
@@ -69,13 +68,10 @@ fn run() -> io::Result<()> {
             None => Seeta::new().map(|new| detector.get_or_init(|| new)),
         };
         let work = || perform(&request.work, file, &request.limits, &request.grant, detector);
-        let result = match catch_unwind(AssertUnwindSafe(work)) {
+        let result = match catch(work) {
             Ok(result) => result,
             // The decoder may have left anything behind: the parent starts another process.
-            Err(panic) => {
-                let text = crate::helper::work::panic_text(&*panic);
-                return socket.write_all(&wire::append(replies, &Reply::panic(text), 0)?);
-            }
+            Err(text) => return socket.write_all(&wire::append(replies, &Reply::panic(text), 0)?),
         };
         let (reply, pixels) = Reply::new(result, processor_time());
         replies = wire::append(replies, &reply, pixels.len())?;

@@ -81,9 +81,9 @@ pub(super) enum Received {
 }
 
 impl Reply {
-    pub(super) fn panic(text: &str) -> Self {
+    pub(super) fn panic(text: String) -> Self {
         Self {
-            body: ReplyBody::Panic(short(text.to_owned())),
+            body: ReplyBody::Panic(short(text)),
             processor: 0,
         }
     }
@@ -152,12 +152,12 @@ impl Reply {
                     .zip(cut.by_ref())
                     .map(|((rect, score), face)| FoundFace { rect, score, face })
                     .collect();
-                let found = Found {
+                let found = Box::new(Found {
                     width,
                     height,
                     faces,
                     whole: cut.next(),
-                };
+                });
                 Ok(Outcome::Found {
                     found,
                     needs,

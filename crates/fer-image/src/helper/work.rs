@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -122,7 +123,7 @@ pub enum Outcome {
     /// The faces that were found.
     Found {
         /// The faces, largest first.
-        found: Found,
+        found: Box<Found>,
         /// What the header said.
         needs: Needs,
         /// Time spent on decoding.
@@ -191,6 +192,14 @@ impl std::fmt::Display for Ended {
     }
 }
 
+/// Runs `work`; if it panics, returns the panic's message. The caller must not use what `work` was changing.
+///
+/// # Errors
+/// The message.
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic).to_owned())
+}
+
 /// The message of a caught panic.
 #[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -229,6 +238,7 @@ pub(super) fn perform<'d>(
             let began = Instant::now();
             let found = detector()
                 .and_then(|detector| detector.find(&photo, options, *or_whole))
+                .map(Box::new)
                 .map_err(Failure::Detector)?;
             Ok(Outcome::Found {
                 found,
